@@ -128,6 +128,16 @@ func (s *State) Add(l *Leaf, leafHash [32]byte) {
 	}
 	s.Sources[i].Number, s.Sources[i].WrittenAt = max(s.Sources[i].Number, l.Number), l.WrittenAt
 	s.Sources[i].Stopped = s.Sources[i].Stopped || stopped
+	if l.PublicType() == TypeSourceStarted { // it says for how many numbers the one before it stood, if that was killed
+		var st SourceStarted
+		if DecodePublic(l.Public, &st) == nil && len(st.Previous) == len(l.Source) {
+			for k := range s.Sources {
+				if s.Sources[k].Source == [16]byte(st.Previous) {
+					s.Sources[k].Stopped = true
+				}
+			}
+		}
+	}
 
 	if l.Exchange.IsZero() {
 		return
