@@ -335,12 +335,12 @@ func (m *Mem) Rename(old, new string) error {
 		switch {
 		case n == nil:
 			return syscall.ENOENT
+		case over != nil && over.names != nil:
+			return syscall.EEXIST // os.Rename refuses even an empty directory
 		case n == over:
 			return nil
 		case n.names != nil && strings.HasPrefix(new, old+"/"):
 			return syscall.EINVAL
-		case over != nil && over.names != nil:
-			return syscall.EEXIST // os.Rename refuses even an empty directory
 		case over != nil && n.names != nil:
 			return syscall.ENOTDIR
 		}

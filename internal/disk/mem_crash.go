@@ -26,6 +26,16 @@ func (m *Mem) Crash(r *rand.Rand) *Mem {
 	return &Mem{root: c.copy(m.root)}
 }
 
+// Restart kills the process but not the machine: what the kernel has is there for
+// the next one, synced or not, and can be synced still. m and its files return
+// ErrCrashed from now on.
+func (m *Mem) Restart() *Mem {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dead = true
+	return &Mem{root: m.root, pending: m.pending, seq: m.seq}
+}
+
 type crash struct {
 	r    *rand.Rand // nil: nothing more than the synced survives
 	kept map[*node][]kept

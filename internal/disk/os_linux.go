@@ -37,11 +37,11 @@ func control(f *os.File, name string, call func(fd int) error) error {
 			failed = call(int(fd))
 		}
 	})
-	if err == nil {
-		err = failed
-	}
 	if err != nil {
-		return &os.PathError{Op: name, Path: f.Name(), Err: err}
+		failed = os.ErrClosed // the one reason why there is no descriptor
+	}
+	if failed != nil {
+		return &os.PathError{Op: name, Path: f.Name(), Err: failed}
 	}
 	return nil
 }
