@@ -125,7 +125,7 @@ func (c *crash) stage(changes int, odds float64) int {
 }
 
 // size picks the size that reached the disk: one that the file has had since the
-// last sync, or the end of a sector on the way there.
+// last sync, or the end of a sector that a write passed on its way.
 func (c *crash) size(n *node, odds float64) int64 {
 	sizes := []int64{int64(len(n.durable))}
 	for _, e := range n.dirty {
@@ -142,7 +142,7 @@ func (c *crash) size(n *node, odds float64) int64 {
 	if i == len(n.dirty) {
 		return sizes[i]
 	}
-	if more := sizes[i+1] - sizes[i]; more > 0 && c.r.Intn(2) == 0 {
+	if more := sizes[i+1] - sizes[i]; more > 0 && n.dirty[i].kind == "write" && c.r.Intn(2) == 0 {
 		if cut := (sizes[i] + c.r.Int63n(more)) / sector * sector; cut > sizes[i] {
 			return cut
 		}
