@@ -167,11 +167,13 @@ func TestOldChangeDoesNotComeBack(t *testing.T) {
 	must(t, create(t, m, "/e/x", "").Close())
 	must(t, m.Remove("/e/x"))
 	must(t, m.Rename("/d/a", "/e/x"))
-	must(t, m.SyncDir("/d"))
-	wantOutcomes(t, outcomes(m, func(m *Mem) string {
-		content, err := m.ReadFile("/e/x")
-		return fmt.Sprint(string(content), err)
-	}), "moved<nil>")
+	for _, dir := range []string{"/d", "/e"} {
+		must(t, m.SyncDir(dir))
+		wantOutcomes(t, outcomes(m, func(m *Mem) string {
+			content, err := m.ReadFile("/e/x")
+			return fmt.Sprint(string(content), err)
+		}), "moved<nil>")
+	}
 }
 
 // TestFailedSync is the trap: the bytes of a failed sync read back, a later sync
@@ -196,6 +198,14 @@ func TestFailedSync(t *testing.T) {
 	must(t, m.SyncDir("/d"))
 	wantContent(t, m, "/d/a", "kept lost later")
 	wantContent(t, m.Crash(nil), "/d/a", "kept \x00\x00\x00\x00\x00later")
+
+	// The size is not in the pages that were given up.
+	must(t, f.Truncate(3))
+	failAt(m, "sync", 0, Fault{Err: syscall.EIO})
+	want(t, "sync", f.Sync(), syscall.EIO)
+	wantContent(t, m.Crash(nil), "/d/a", "kept \x00\x00\x00\x00\x00later")
+	must(t, f.Sync())
+	wantContent(t, m.Crash(nil), "/d/a", "kep")
 }
 
 func TestFailedSyncThatPersisted(t *testing.T) {
@@ -484,6 +494,7 @@ func TestCrashLeavesOldGoingOn(t *testing.T) {
 	f, err := c.OpenAppend("/d/a")
 	must(t, err)
 	must(t, f.PunchHole(0, 4))
+	wantContent(t, c.Crash(nil), "/d/a", "content")
 	must(t, f.Sync())
 	must(t, c.Remove("/d/a"))
 	wantContent(t, m, "/d/a", "content")
