@@ -1,0 +1,182 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/steno-audit/steno"
+	"github.com/steno-audit/steno/internal/check"
+	"github.com/steno-audit/steno/internal/dialect"
+	"github.com/steno-audit/steno/internal/price"
+)
+
+var errKeyHash = errors.New("a key's sha256 has 64 hex digits; `steno key new` prints it")
+
+// Upstream is one provider that the gateway forwards to.
+type Upstream struct {
+	Name       string
+	Dialect    string // openai, anthropic
+	URL        *url.URL
+	Credential string // the provider's key; "" = the caller's own is passed through
+}
+
+// Passthrough says whether the caller's own credential goes to the provider.
+func (u *Upstream) Passthrough() bool { return u.Credential == "" }
+
+// Config is what a gateway needs to know.
+type Config struct {
+	Upstreams      []*Upstream
+	Keys           []*Key
+	AllowAnonymous bool
+	OnLogFailure   string // block, allow
+	MaxBody        int64  // bytes of a request body; 0 = 64 MiB
+	MaxInFlight    int64  // bytes of all bodies under way; 0 = 512 MiB
+	HeaderTimeout  time.Duration
+	IdleTimeout    time.Duration
+	SpoolDir       string
+	Checks         map[string]string // flag → record, alert, block; a flag not named: record
+	Checker        *check.Checker
+	Prices         *price.Table
+	CredentialMAC  func([]byte) string
+	Logger         *slog.Logger
+	Metrics        prometheus.Registerer
+}
+
+// Gateway is the HTTP handler between applications and models.
+type Gateway struct {
+	cfg       Config
+	rec       *Recorder
+	byName    map[string]*Upstream
+	byDialect map[string]*Upstream // the default upstream of each dialect
+	keyTable  atomic.Pointer[map[[32]byte]*Key]
+	transport *http.Transport
+	flight    *budget
+	seen      *seenTexts
+	failures  *authFailures
+	ids       *idTable
+	metrics   *gatewayMetrics
+}
+
+// NewGateway returns a gateway that records through rec. Close ends its background work.
+func NewGateway(rec *Recorder, cfg Config) (*Gateway, error) {
+	if cfg.MaxBody == 0 {
+		cfg.MaxBody = 64 << 20
+	}
+	if cfg.MaxInFlight == 0 {
+		cfg.MaxInFlight = 512 << 20
+	}
+	if cfg.HeaderTimeout == 0 {
+		cfg.HeaderTimeout = 15 * time.Minute
+	}
+	if cfg.IdleTimeout == 0 {
+		cfg.IdleTimeout = 5 * time.Minute
+	}
+	if err := os.MkdirAll(cfg.SpoolDir, 0o700); err != nil {
+		return nil, err
+	}
+	g := &Gateway{
+		cfg: cfg, rec: rec, byName: map[string]*Upstream{}, byDialect: map[string]*Upstream{},
+		flight: &budget{max: cfg.MaxInFlight}, seen: newSeenTexts(), metrics: newGatewayMetrics(cfg.Metrics),
+	}
+	for _, u := range cfg.Upstreams {
+		g.byName[u.Name] = u
+		// The upstream that bears its dialect's name is the default; else the first of the dialect.
+		if g.byDialect[u.Dialect] == nil || u.Name == u.Dialect {
+			g.byDialect[u.Dialect] = u
+		}
+	}
+	g.SetKeys(cfg.Keys)
+	g.failures = newAuthFailures(g.recordAuthFailures)
+	g.transport = &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          1024,
+		MaxIdleConnsPerHost:   256,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		ResponseHeaderTimeout: cfg.HeaderTimeout,
+		DisableCompression:    true, // bodies pass as they are on the wire
+		WriteBufferSize:       32 << 10,
+		ReadBufferSize:        32 << 10,
+	}
+	return g, nil
+}
+
+// Close ends background work; what is under way is the HTTP server's to drain.
+func (g *Gateway) Close() {
+	g.failures.close()
+	g.transport.CloseIdleConnections()
+}
+
+// SetKeys replaces the gateway keys at once: a key that is not in the list is refused from now on.
+func (g *Gateway) SetKeys(keys []*Key) {
+	t := make(map[[32]byte]*Key, len(keys))
+	for _, k := range keys {
+		t[k.SHA256] = k
+	}
+	g.keyTable.Store(&t)
+}
+
+func (g *Gateway) keys() map[[32]byte]*Key { return *g.keyTable.Load() }
+
+// route finds the upstream: /NAME/… of a configured one, else by the dialect that headers and path tell.
+func (g *Gateway) route(r *http.Request) (up *Upstream, path string, call dialect.Call, ok bool) {
+	path = r.URL.EscapedPath()
+	if first, rest, found := strings.Cut(strings.TrimPrefix(path, "/"), "/"); found {
+		if u := g.byName[first]; u != nil {
+			path = "/" + rest
+			call, ok = dialect.Route(r.Method, path, r.Header)
+			if !ok || call.Dialect != u.Dialect {
+				call = dialect.Call{Dialect: u.Dialect}
+			}
+			return u, path, call, true
+		}
+	}
+	call, ok = dialect.Route(r.Method, path, r.Header)
+	if !ok {
+		return nil, path, dialect.Call{Dialect: "openai"}, false
+	}
+	up = g.byDialect[call.Dialect]
+	return up, path, call, up != nil
+}
+
+// target joins the upstream's address and the path. An upstream may be given with or without the /v1 that the SDKs of
+// its dialect put into their base URL.
+func (u *Upstream) target(path, query string) string {
+	base := strings.TrimSuffix(u.URL.String(), "/")
+	if strings.HasSuffix(base, "/v1") && strings.HasPrefix(path, "/v1/") {
+		path = strings.TrimPrefix(path, "/v1")
+	}
+	if query != "" {
+		return base + path + "?" + query
+	}
+	return base + path
+}
+
+// ServeHTTP takes down one call.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	now := time.Now().UTC()
+	x := &exchange{g: g, w: w, r: r, id: steno.NewID(now), received: now}
+	w.Header().Set("X-Steno-Exchange", x.id.String())
+	g.metrics.open.Inc()
+	defer g.metrics.open.Dec()
+	defer x.close()
+	x.serve()
+}
+
+// withCause is context.WithCancelCause, named for what it is used for: the cause tells a timeout from a client that left.
+func withCause(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	return context.WithCancelCause(ctx)
+}

@@ -1,0 +1,146 @@
+package capture
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+
+	"github.com/steno-audit/steno"
+)
+
+// hopByHop are the headers of one connection (RFC 9110 7.6.1); they are not forwarded in either direction.
+var hopByHop = []string{
+	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// secretHeaders are recorded as a keyed hash only.
+var secretHeaders = map[string]bool{
+	"Authorization": true, "Proxy-Authorization": true, "X-Api-Key": true, "Api-Key": true, "X-Goog-Api-Key": true, "X-Steno-Key": true,
+	"Cookie": true, "Set-Cookie": true, "X-Amz-Security-Token": true, "Openai-Api-Key": true, "Anthropic-Api-Key": true, "X-Auth-Token": true,
+}
+
+// secretQuery are the query parameters in which providers take a key.
+var secretQuery = map[string]bool{
+	"key": true, "api_key": true, "api-key": true, "apikey": true, "access_token": true, "token": true, "code": true, "sig": true,
+	"signature": true, "x-amz-signature": true, "x-amz-security-token": true, "x-amz-credential": true,
+}
+
+func copyHeaders(dst, src http.Header) {
+	for k, v := range src {
+		dst[k] = append(dst[k][:len(dst[k]):len(dst[k])], v...)
+	}
+}
+
+func removeHopByHop(h http.Header) {
+	for _, line := range h.Values("Connection") {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = textproto.TrimString(name); name != "" {
+				h.Del(name)
+			}
+		}
+	}
+	for _, name := range hopByHop {
+		h.Del(name)
+	}
+}
+
+// outboundHeaders are the caller's, less those of the connection, steno's own, and the credential where steno holds another.
+func outboundHeaders(in http.Header, up *Upstream, c caller) http.Header {
+	out := make(http.Header, len(in))
+	copyHeaders(out, in)
+	removeHopByHop(out)
+	if te := in.Values("Te"); len(te) > 0 && strings.Contains(strings.ToLower(strings.Join(te, ",")), "trailers") {
+		out.Set("Te", "trailers")
+	}
+	for name := range out {
+		if strings.HasPrefix(name, "X-Steno-") {
+			delete(out, name)
+		}
+	}
+	if c.forward {
+		return out
+	}
+	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key"} {
+		out.Del(name)
+	}
+	if up.Passthrough() {
+		return out
+	}
+	if up.Dialect == "anthropic" {
+		out.Set("X-Api-Key", up.Credential)
+	} else {
+		out.Set("Authorization", "Bearer "+up.Credential)
+	}
+	return out
+}
+
+// head is what a head piece says of a request or an answer.
+type head struct {
+	Method  string      `json:"method,omitempty"`
+	Path    string      `json:"path,omitempty"`
+	Query   string      `json:"query,omitempty"`
+	Status  int         `json:"status,omitempty"`
+	Proto   string      `json:"proto,omitempty"`
+	Headers http.Header `json:"headers,omitempty"`
+}
+
+func (g *Gateway) requestHead(r *http.Request) steno.Piece {
+	h := head{Method: r.Method, Path: r.URL.EscapedPath(), Query: g.safeQuery(r.URL.RawQuery), Proto: r.Proto, Headers: g.safeHeaders(r.Header)}
+	return headPiece(h)
+}
+
+func (g *Gateway) responseHead(r *http.Response) steno.Piece {
+	return headPiece(head{Status: r.StatusCode, Proto: r.Proto, Headers: g.safeHeaders(r.Header)})
+}
+
+func headPiece(h head) steno.Piece {
+	b, err := json.Marshal(h)
+	if err != nil {
+		panic(err) // strings and maps of strings always marshal
+	}
+	return steno.Piece{Kind: steno.KindHead, Bytes: b}
+}
+
+// safeHeaders copies the headers, with credentials as keyed hashes and without the length, which the body says itself.
+func (g *Gateway) safeHeaders(in http.Header) http.Header {
+	out := make(http.Header, len(in))
+	for k, vs := range in {
+		switch {
+		case k == "Content-Length":
+		case secretHeaders[k]:
+			for _, v := range vs {
+				if _, rest, ok := strings.Cut(v, " "); ok && k == "Authorization" {
+					v = strings.TrimSpace(rest)
+				}
+				out[k] = append(out[k], g.cfg.CredentialMAC([]byte(v)))
+			}
+		default:
+			out[k] = vs
+		}
+	}
+	return out
+}
+
+// safeQuery keeps a query as it is written, but for the values of parameters that are credentials.
+func (g *Gateway) safeQuery(raw string) string {
+	if raw == "" {
+		return ""
+	}
+	parts := strings.Split(raw, "&")
+	for i, p := range parts {
+		k, v, ok := strings.Cut(p, "=")
+		name, err := url.QueryUnescape(k)
+		if err != nil {
+			name = k
+		}
+		if ok && v != "" && secretQuery[strings.ToLower(name)] {
+			if plain, err := url.QueryUnescape(v); err == nil {
+				v = plain
+			}
+			parts[i] = k + "=" + g.cfg.CredentialMAC([]byte(v))
+		}
+	}
+	return strings.Join(parts, "&")
+}

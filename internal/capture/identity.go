@@ -1,0 +1,229 @@
+package capture
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/steno-audit/steno"
+	"github.com/steno-audit/steno/internal/dialect"
+)
+
+// Key is one gateway key: who uses it, and for what. The key itself is never held, only its SHA-256.
+type Key struct {
+	ID        string
+	SHA256    [32]byte
+	User      string
+	Role      string
+	Team      string
+	Tenant    string
+	Upstreams []string // empty: all
+}
+
+// ParseKeyHash reads the sha256 member of a key entry.
+func ParseKeyHash(s string) ([32]byte, error) {
+	var h [32]byte
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(h) {
+		return h, errKeyHash
+	}
+	return [32]byte(b), nil
+}
+
+// credential is what a request carries where an SDK puts its key.
+type credential struct {
+	header string // the header it stood in
+	value  string
+}
+
+// presented finds the SDK's key: Authorization: Bearer for OpenAI, x-api-key for Anthropic, api-key for Azure's SDK.
+func presented(h http.Header) credential {
+	for _, name := range []string{"X-Api-Key", "Api-Key"} {
+		if v := h.Get(name); v != "" {
+			return credential{name, v}
+		}
+	}
+	if v := h.Get("Authorization"); v != "" {
+		if scheme, rest, ok := strings.Cut(v, " "); ok && strings.EqualFold(scheme, "bearer") {
+			return credential{"Authorization", strings.TrimSpace(rest)}
+		}
+		return credential{"Authorization", v}
+	}
+	return credential{}
+}
+
+// caller is the outcome of authorization.
+type caller struct {
+	key        *Key
+	auth       string     // key, passthrough, anonymous
+	credential credential // what is passed through, or was presented by an anonymous caller
+	forward    bool       // pass the caller's own credential on
+}
+
+// refusal says why there is no caller.
+type refusal struct {
+	status  int
+	code    string
+	message string
+}
+
+// authorize decides who calls. A steno key stands where the SDK puts its key, or in x-steno-key beside the provider's
+// own key where the upstream passes that through.
+func (g *Gateway) authorize(r *http.Request, up *Upstream) (caller, *refusal) {
+	keys := g.keys()
+	cred := presented(r.Header)
+	stenoKey := r.Header.Get("X-Steno-Key")
+	sdkPlace := stenoKey == "" && cred.value != ""
+	if sdkPlace {
+		stenoKey = cred.value
+	}
+	if stenoKey != "" {
+		if k := keys[sha256.Sum256([]byte(stenoKey))]; k != nil {
+			if len(k.Upstreams) > 0 && !slices.Contains(k.Upstreams, up.Name) {
+				return caller{key: k}, &refusal{http.StatusForbidden, "permission_denied", "this key may not use the upstream " + strconv.Quote(up.Name)}
+			}
+			c := caller{key: k, auth: "key"}
+			if up.Passthrough() && !sdkPlace {
+				c.credential, c.forward = cred, cred.value != ""
+			}
+			return c, nil
+		}
+		if !sdkPlace {
+			return caller{credential: credential{"X-Steno-Key", stenoKey}}, &refusal{http.StatusUnauthorized, "invalid_api_key", "the key in x-steno-key is not known to this steno; ask for one made by `steno key new`"}
+		}
+	}
+	if !up.Passthrough() && len(keys) > 0 {
+		msg := "no key was given; use one made by `steno key new` as the SDK's API key"
+		if cred.value != "" {
+			msg = "the key given is not known to this steno; use one made by `steno key new` as the SDK's API key"
+		}
+		return caller{credential: cred}, &refusal{http.StatusUnauthorized, "invalid_api_key", msg}
+	}
+	if !g.cfg.AllowAnonymous && !isLoopback(r.RemoteAddr) {
+		return caller{credential: cred}, &refusal{http.StatusUnauthorized, "invalid_api_key", "callers without a steno key are accepted on loopback only; send one in x-steno-key, or set gateway.allow_anonymous: true"}
+	}
+	c := caller{auth: "anonymous", credential: cred}
+	if up.Passthrough() && cred.value != "" {
+		c.auth, c.forward = "passthrough", true
+	}
+	return c, nil
+}
+
+func isLoopback(remote string) bool {
+	a, err := netip.ParseAddrPort(remote)
+	return err == nil && a.Addr().Unmap().IsLoopback()
+}
+
+func clientAddress(remote string) string {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return remote
+	}
+	return host
+}
+
+const maxAsserted = 512 // bytes of one asserted value; more is cut, a person's name or id is shorter
+
+// identify joins who calls with whose data it is. The data subject is the first set of x-steno-user, the API's own
+// fields (safety_identifier, user, metadata.user_id; p has found it), and the key's user; none: the tenant.
+func (g *Gateway) identify(r *http.Request, c caller, p *dialect.Request) *steno.Identity {
+	id := &steno.Identity{
+		Auth: c.auth, Address: clientAddress(r.RemoteAddr), UserAgent: bounded(r.UserAgent()),
+		Session: bounded(r.Header.Get("X-Claude-Code-Session-Id")),
+	}
+	if c.credential.value != "" {
+		id.CredentialMAC = g.cfg.CredentialMAC([]byte(c.credential.value))
+	}
+	if c.key != nil {
+		id.Key, id.Caller, id.Role, id.Team, id.Tenant = c.key.ID, c.key.User, c.key.Role, c.key.Team, c.key.Tenant
+	}
+	assert := func(header, member string, dst *string) {
+		if v := bounded(r.Header.Get(header)); v != "" {
+			*dst = v
+			id.Asserted = append(id.Asserted, member)
+		}
+	}
+	assert("X-Steno-User", "user.id", &id.User)
+	switch {
+	case id.User != "":
+		id.UserSource = "header"
+	case p != nil && p.User != "":
+		id.User, id.UserSource = p.User, p.UserSource
+	case c.key != nil && c.key.User != "":
+		id.User, id.UserSource = c.key.User, "key"
+	default:
+		id.UserSource = "tenant"
+	}
+	assert("X-Steno-Role", "steno.role", &id.Role)
+	assert("X-Steno-Conversation", "gen_ai.conversation.id", &id.Conversation)
+	return id
+}
+
+func bounded(s string) string {
+	if len(s) > maxAsserted {
+		return s[:maxAsserted]
+	}
+	return s
+}
+
+// assertedDocuments reads the x-steno-document headers: id=…; index=…; vector=…; version=…; score=…; title=…; chunk=….
+func assertedDocuments(h http.Header) []steno.Document {
+	var out []steno.Document
+	for _, line := range h.Values("X-Steno-Document") {
+		d := steno.Document{Origin: "asserted"}
+		for part := range strings.SplitSeq(line, ";") {
+			k, v, _ := strings.Cut(strings.TrimSpace(part), "=")
+			v = bounded(strings.Trim(strings.TrimSpace(v), `"`))
+			switch strings.ToLower(strings.TrimSpace(k)) {
+			case "id":
+				d.ID = v
+			case "index":
+				d.Index = v
+			case "vector":
+				d.VectorID = v
+			case "version":
+				d.Version = v
+			case "title":
+				d.Title = v
+			case "chunk":
+				d.Chunk = v
+			case "hash":
+				d.Hash = v
+			case "score":
+				if f, err := strconv.ParseFloat(v, 64); err == nil {
+					d.Score = &f
+				}
+			}
+		}
+		if d.ID != "" || d.VectorID != "" {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// assertedPrompt reads x-steno-prompt: name@version.
+func assertedPrompt(h http.Header, p *steno.Prompt) {
+	if v := bounded(h.Get("X-Steno-Prompt")); v != "" {
+		p.Name, p.Version, _ = strings.Cut(v, "@")
+	}
+}
+
+// traceContext reads a W3C traceparent; a malformed one is no trace.
+func traceContext(h http.Header) (trace, parent string) {
+	f := strings.Split(h.Get("Traceparent"), "-")
+	if len(f) < 4 || len(f[0]) != 2 || len(f[1]) != 32 || len(f[2]) != 16 || !isHex(f[1]) || !isHex(f[2]) {
+		return "", ""
+	}
+	return f[1], f[2]
+}
+
+func isHex(s string) bool {
+	_, err := hex.DecodeString(s)
+	return err == nil
+}

@@ -1,0 +1,188 @@
+package capture
+
+import (
+	"context"
+	"hash/maphash"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/steno-audit/steno"
+	"github.com/steno-audit/steno/internal/check"
+	"github.com/steno-audit/steno/internal/dialect"
+)
+
+// seenTexts remembers which texts were checked, so that a history that is sent again on every turn costs nothing and
+// flags nothing twice. It decides only whether a check runs again, never what is recorded.
+type seenTexts struct {
+	mu   sync.Mutex
+	seed maphash.Seed
+	now  map[uint64]struct{}
+	old  map[uint64]struct{}
+}
+
+const seenMax = 1 << 16
+
+func newSeenTexts() *seenTexts {
+	return &seenTexts{seed: maphash.MakeSeed(), now: map[uint64]struct{}{}}
+}
+
+// before reports whether the text was checked before, and remembers it.
+func (s *seenTexts) before(text []byte) bool {
+	h := maphash.Bytes(s.seed, text)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.now[h]; ok {
+		return true
+	}
+	_, ok := s.old[h]
+	if len(s.now) >= seenMax {
+		s.old, s.now = s.now, make(map[uint64]struct{}, seenMax)
+	}
+	s.now[h] = struct{}{}
+	return ok
+}
+
+var origins = map[string]check.Origin{
+	"user": check.User, "assistant": check.User, "system": check.System, "tool": check.Tool, "document": check.Tool, "output": check.Output,
+}
+
+var checkSources = []string{check.SourceSecrets, check.SourceInjection}
+
+// checkTexts runs the checks over the new texts of a body. Offsets of findings are those of the body.
+func (g *Gateway) checkTexts(ctx context.Context, body []byte, texts []dialect.Text, direction, of string) *steno.Safety {
+	s := &steno.Safety{}
+	start := time.Now()
+	for _, t := range texts {
+		var raw []byte
+		if t.Joined != "" {
+			raw = []byte(t.Joined)
+		} else {
+			if t.Start < 0 || t.End > len(body) || t.Start >= t.End {
+				continue
+			}
+			raw = body[t.Start:t.End]
+		}
+		if g.seen.before(raw) && !t.New {
+			continue
+		}
+		var found []check.Finding
+		if t.Joined != "" {
+			found = g.cfg.Checker.Text(ctx, raw, origins[t.Origin])
+		} else {
+			found = g.cfg.Checker.JSON(ctx, raw, origins[t.Origin])
+		}
+		for _, f := range found {
+			s.Findings = append(s.Findings, g.finding(f, t, direction, of))
+		}
+	}
+	micros := time.Since(start).Microseconds()
+	for _, name := range checkSources {
+		s.Checks = append(s.Checks, steno.Check{Name: name, Version: g.cfg.Checker.Version(name), Direction: direction, Outcome: "done", Micros: micros})
+	}
+	s.Action = strongest(s.Findings)
+	return s
+}
+
+func (g *Gateway) finding(f check.Finding, t dialect.Text, direction, of string) steno.Finding {
+	out := steno.Finding{
+		Flag: steno.Flag(f.Flag), Rule: f.Rule, Source: f.Source, Version: f.Version, Direction: direction, Score: f.Score,
+		Action: g.action(steno.Flag(f.Flag)),
+	}
+	if t.Joined == "" {
+		out.Span = &steno.Span{Body: of, Start: t.Start + f.Start, End: t.Start + f.End}
+	} else {
+		out.Span = &steno.Span{Body: of + "_text", Start: f.Start, End: f.End}
+	}
+	return out
+}
+
+func (g *Gateway) action(f steno.Flag) string {
+	if a := g.cfg.Checks[string(f)]; a != "" {
+		return a
+	}
+	return "record"
+}
+
+// checkAnswer checks what came back. What went out is out: a finding is recorded and alerted, nothing is withheld.
+func (g *Gateway) checkAnswer(ctx context.Context, plain []byte, a *dialect.Response) *steno.Safety {
+	s := g.checkTexts(ctx, plain, a.Texts, "out", "response")
+	for _, f := range a.Findings {
+		f.Direction, f.Action = "out", g.action(f.Flag)
+		s.Findings = append(s.Findings, f)
+	}
+	for i := range s.Findings {
+		if s.Findings[i].Action == "block" {
+			s.Findings[i].Action = "alert"
+		}
+	}
+	s.Action = strongest(s.Findings)
+	return s
+}
+
+var actionOrder = []string{"", "record", "alert", "block"}
+
+func strongest(fs []steno.Finding) string {
+	out := ""
+	for _, f := range fs {
+		if slices.Index(actionOrder, f.Action) > slices.Index(actionOrder, out) {
+			out = f.Action
+		}
+	}
+	return out
+}
+
+// flagsOf is the sum of the findings, in the order of the closed list.
+func flagsOf(s *steno.Safety) []steno.Flag {
+	if s == nil || len(s.Findings) == 0 {
+		return nil
+	}
+	var out []steno.Flag
+	for _, flag := range steno.Flags {
+		if slices.ContainsFunc(s.Findings, func(f steno.Finding) bool { return f.Flag == flag }) {
+			out = append(out, flag)
+		}
+	}
+	return out
+}
+
+// alert appends a security.alert for findings that ask for one. It points at the record that holds them.
+func (x *exchange) alert(s *steno.Safety, leaf uint64) {
+	if s == nil || (s.Action != "alert" && s.Action != "block") {
+		return
+	}
+	now := time.Now().UTC()
+	var fs []steno.Finding
+	for _, f := range s.Findings {
+		if f.Action == "alert" || f.Action == "block" {
+			fs = append(fs, f)
+		}
+	}
+	found := &steno.Safety{Findings: fs, Action: s.Action}
+	d := &steno.Draft{Event: steno.Event{
+		ID: steno.NewID(now), Type: "security.alert", Exchange: x.id, Time: now, Identity: subject(x.identity),
+		Links: []steno.Link{{Rel: "finding", Leaf: &leaf}}, Flags: flagsOf(found), Safety: found,
+		System: &steno.System{Action: "alert", Outcome: s.Action},
+	}}
+	x.g.metrics.alerts.Inc()
+	// An alert is waited for like the record that it speaks of, so that none is lost when an answer is out.
+	if _, err := x.g.rec.Record(x.r.Context(), d, 0); err != nil {
+		x.g.cfg.Logger.Error("an alert could not be recorded", "exchange", x.id, "error", err)
+	}
+}
+
+// price works out what the call cost, by the table's prices of its day.
+func (x *exchange) price(m *steno.Model, res *steno.Result) {
+	u := res.Usage
+	if u == nil || u.Source == "absent" || (u.Input == nil && u.Output == nil) {
+		if res.End == steno.EndComplete && x.call.API != "" && x.call.API != "models" {
+			res.Cost = &steno.Cost{State: "unpriced"}
+		}
+		return
+	}
+	name := m.Answered
+	if name == "" {
+		name = m.Asked
+	}
+	res.Cost = x.g.cost(m.Provider, name, m.Asked, x.received, u)
+}
