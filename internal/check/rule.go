@@ -1,0 +1,226 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"sort"
+	"strings"
+
+	ahocorasick "github.com/BobuSumisu/aho-corasick"
+)
+
+// A pattern is an expression and the keywords of which every match holds at
+// least one.
+type pattern struct {
+	re       *regexp.Regexp
+	keywords []string // lower case
+	// reach bounds how far a match may run on from its keyword where the
+	// expression itself has no bound; 0 is defaultReach.
+	reach int
+}
+
+// How far a part of an expression without bound is followed, unless a
+// pattern says otherwise, and how far any pattern is followed at all. A match
+// that is still running there is followed further.
+const (
+	defaultReach = 4 << 10
+	longestReach = 16 << 10
+)
+
+// A matcher finds the matches of many patterns in a text in one pass over it:
+// the pass is for keywords, and an expression is run only where one of its
+// keywords was met and what is next to it is as the expression wants it.
+// Expressions cost a hundred times what the pass does.
+type matcher struct {
+	trie     *ahocorasick.Trie
+	uses     [][]use // by keyword
+	patterns []pattern
+}
+
+// use is what one keyword tells about one pattern.
+type use struct {
+	pattern int
+	length  int // of the keyword
+	// heads, if any, are what a match with the keyword can begin with; if
+	// there are none the match may begin up to before bytes earlier.
+	heads    []head
+	before   int
+	after    int  // from the keyword's end
+	assigned bool // after the keyword comes an assignment
+}
+
+// window is a piece of the text in which to look for a pattern.
+type window struct{ pattern, start, end int }
+
+func newMatcher(ps []pattern) (*matcher, error) {
+	m := &matcher{patterns: ps}
+	b := ahocorasick.NewTrieBuilder()
+	number := map[string]int{}
+	for i, p := range ps {
+		if len(p.keywords) == 0 {
+			return nil, fmt.Errorf("pattern %d has no keywords", i)
+		}
+		tree, err := syntax.Parse(p.re.String(), syntax.Perl)
+		if err != nil {
+			return nil, err
+		}
+		s := shapeOf(p, tree)
+		for _, k := range p.keywords {
+			if k == "" || k != strings.ToLower(k) {
+				return nil, fmt.Errorf("keyword %q: want lower case", k)
+			}
+			u, needed := s.use(i, k)
+			if !needed {
+				continue
+			}
+			n, ok := number[k]
+			if !ok {
+				n = len(m.uses)
+				number[k] = n
+				m.uses = append(m.uses, nil)
+				b.AddString(k)
+			}
+			m.uses[n] = append(m.uses[n], u)
+		}
+	}
+	m.trie = b.Build()
+	return m, nil
+}
+
+// find calls fn with each match: the pattern's number and the offsets of the
+// match and its groups, as regexp gives them. lower is text with its ASCII in
+// lower case. It ends early when ctx does.
+func (m *matcher) find(ctx context.Context, text, lower []byte, fn func(pattern int, loc []int)) {
+	ws := m.windows(lower)
+	for i := 0; i < len(ws); {
+		w := ws[i]
+		for i++; i < len(ws) && ws[i].pattern == w.pattern && ws[i].start <= w.end; i++ {
+			w.end = max(w.end, ws[i].end)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		m.look(text, w, fn)
+	}
+}
+
+// windows gives the pieces of text worth a look, in order.
+func (m *matcher) windows(lower []byte) []window {
+	var ws []window
+	m.trie.Walk(lower, func(end, n, k int64) bool {
+		at := int(end) + 1 - int(n)
+		for i := range m.uses[k] {
+			ws = m.uses[k][i].windows(ws, lower, at)
+		}
+		return true
+	})
+	sort.Slice(ws, func(a, b int) bool {
+		if ws[a].pattern != ws[b].pattern {
+			return ws[a].pattern < ws[b].pattern
+		}
+		return ws[a].start < ws[b].start
+	})
+	return ws
+}
+
+// edge is how much more than a match a window shows: expressions look at the
+// character before and after.
+const edge = 4
+
+func (u *use) windows(ws []window, lower []byte, at int) []window {
+	end := at + u.length
+	if u.assigned && !assignment(lower, end) {
+		return ws
+	}
+	if len(u.heads) == 0 {
+		return append(ws, window{u.pattern, max(0, at-u.before-edge), min(len(lower), end+u.after+edge)})
+	}
+	for _, h := range u.heads {
+		if h.fits(lower, at) {
+			return append(ws, window{u.pattern, max(0, at-h.at-edge), min(len(lower), end+u.after+edge)})
+		}
+	}
+	return ws
+}
+
+// look runs a pattern's expression over a window.
+func (m *matcher) look(text []byte, w window, fn func(int, []int)) {
+	for {
+		locs := m.patterns[w.pattern].re.FindAllSubmatchIndex(text[w.start:w.end], -1)
+		if n := len(locs); n > 0 && locs[n-1][1] == w.end-w.start && w.end < len(text) {
+			// The match runs into the window's end, and perhaps beyond.
+			w.end = min(len(text), w.end+2*(w.end-w.start))
+			continue
+		}
+		for _, loc := range locs {
+			if loc[0] == 0 && w.start > 0 {
+				// What the cut makes look like a beginning is none.
+				continue
+			}
+			for i := range loc {
+				if loc[i] >= 0 {
+					loc[i] += w.start
+				}
+			}
+			fn(w.pattern, loc)
+		}
+		return
+	}
+}
+
+// shape is what a pattern's expression tells about its matches.
+type shape struct {
+	longest  int // a match has at most that many bytes, as far as it is followed
+	heads    []prefix
+	anchored bool // a keyword is at a fixed place in each head
+	assigned bool
+	before   int
+}
+
+func shapeOf(p pattern, tree *syntax.Regexp) shape {
+	reach := p.reach
+	if reach == 0 {
+		reach = defaultReach
+	}
+	s := shape{longest: min(longest(tree, reach), longestReach)}
+	s.before = s.longest
+	s.heads = prefixes(tree)
+	s.anchored = true
+	for _, h := range s.heads {
+		if !slices.ContainsFunc(p.keywords, func(k string) bool { return h.find(k) >= 0 }) {
+			s.anchored = false
+		}
+	}
+	if names, ok := assignedNames(p.re.String()); ok && !s.anchored {
+		s.assigned = true
+		before := 0
+		for _, n := range names {
+			// If every name ends in a keyword, each match has a keyword with
+			// the assignment right behind it.
+			s.assigned = s.assigned && slices.ContainsFunc(p.keywords, func(k string) bool { return strings.HasSuffix(n, k) })
+			before = max(before, 150+len(n)) // [\w.-]{0,50}, of up to three bytes each
+		}
+		if s.assigned {
+			s.before = before
+		}
+	}
+	return s
+}
+
+// use tells what a keyword means for the pattern; it is false if the keyword
+// need not be looked for, because each match also has another one in its head.
+func (s shape) use(pattern int, keyword string) (use, bool) {
+	u := use{pattern: pattern, length: len(keyword), before: s.before, after: s.longest, assigned: s.assigned}
+	if !s.anchored {
+		return u, true
+	}
+	for _, h := range s.heads {
+		if at := h.find(keyword); at >= 0 {
+			u.heads = append(u.heads, head{prefix: h, at: at})
+		}
+	}
+	return u, len(u.heads) > 0
+}
