@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bytes"
 	"unicode"
 	"unicode/utf8"
 
@@ -21,70 +22,141 @@ func lowerASCII(b []byte) []byte {
 }
 
 // normalise gives the text as signatures are written: lower case, Unicode
-// NFKC, without the characters that are there but not seen. lower is the
-// text with its ASCII in lower case. Spans are nil if every offset is as it
-// was.
+// NFKC, without the characters that are there but not seen, and each run of
+// white space as one character: a line feed if it has one, else a space.
+// lower is the text with its ASCII in lower case. Spans are nil if every
+// offset is as it was.
 func normalise(text, lower []byte) ([]byte, spans) {
-	i := 0
-	for i < len(lower) && lower[i] < utf8.RuneSelf {
-		i++
-	}
+	i := plain(lower)
 	if i == len(lower) {
 		return lower, nil
 	}
 	n := normaliser{in: text, out: make([]byte, 0, len(text)+16)}
-	n.copy(lower, 0, i)
-	for i < len(text) {
+	n.at = n.at.copied(0, 0, i)
+	n.out = append(n.out, lower[:i]...)
+	for end := 0; i < len(text); {
+		if text[i] < utf8.RuneSelf && (i+1 == len(text) || text[i+1] < utf8.RuneSelf) {
+			n.ascii(i, lower[i])
+			i++
+			continue
+		}
 		// Runs that are in NFKC already are the rule; a rune there changes
 		// by itself or not at all.
-		q := i + norm.NFKC.QuickSpan(text[i:])
+		if i >= end {
+			end = run(text, i)
+		}
+		q := i + norm.NFKC.QuickSpan(text[i:end])
+		if q == i {
+			i += n.chunk(i)
+		}
 		for i < q {
 			i += n.rune(i)
-		}
-		if i < len(text) {
-			i += n.chunk(i)
 		}
 	}
 	return n.out, n.at
 }
 
-type normaliser struct {
-	in, out []byte
-	at      spans
+// run gives the end of the piece after i that is not all ASCII.
+func run(text []byte, i int) int {
+	for n := 0; i < len(text) && n < 2; i++ {
+		if text[i] < utf8.RuneSelf {
+			n++
+		} else {
+			n = 0
+		}
+	}
+	return i
 }
 
-func (n *normaliser) copy(from []byte, i, j int) {
-	n.at = n.at.copied(len(n.out), i, j-i)
-	n.out = append(n.out, from[i:j]...)
+// plain gives how far the text is in normal form.
+func plain(lower []byte) int {
+	gap := false
+	for i, c := range lower {
+		switch {
+		case c >= utf8.RuneSelf:
+			return max(0, i-1) // what follows an ASCII character may belong to it
+		case c > ' ':
+			gap = false
+		case c == ' ' || c == '\n':
+			if gap {
+				return i
+			}
+			gap = true
+		case space(c):
+			return i
+		default:
+			gap = false
+		}
+	}
+	return len(lower)
+}
+
+// spaced gives a normalised text with its line feeds as spaces, in which
+// keywords of two words are found.
+func spaced(text []byte) []byte {
+	i := bytes.IndexByte(text, '\n')
+	if i < 0 {
+		return text
+	}
+	out := bytes.Clone(text)
+	for ; i < len(out); i++ {
+		if out[i] == '\n' {
+			out[i] = ' '
+		}
+	}
+	return out
+}
+
+type normaliser struct {
+	in, out, buf []byte
+	at           spans
+}
+
+// ascii takes the character at i, which is c in lower case.
+func (n *normaliser) ascii(i int, c byte) {
+	if space(c) {
+		n.space(i, c == '\n')
+		return
+	}
+	n.at = n.at.copied(len(n.out), i, 1)
+	n.out = append(n.out, c)
+}
+
+// space takes the white space at i.
+func (n *normaliser) space(i int, line bool) {
+	c := byte(' ')
+	if line {
+		c = '\n'
+	}
+	last := len(n.out) - 1
+	switch {
+	case last >= 0 && n.out[last] == '\n':
+	case last >= 0 && n.out[last] == ' ':
+		n.out[last] = c
+	default:
+		n.at = n.at.copied(last+1, i, 1)
+		n.out = append(n.out, c)
+	}
 }
 
 // rune takes the rune at i, which NFKC leaves as it is.
 func (n *normaliser) rune(i int) int {
-	c := n.in[i]
-	if c < utf8.RuneSelf {
+	if c := n.in[i]; c < utf8.RuneSelf {
 		if c-'A' < 26 {
 			c |= 0x20
 		}
-		n.at = n.at.copied(len(n.out), i, 1)
-		n.out = append(n.out, c)
+		n.ascii(i, c)
 		return 1
 	}
 	r, size := utf8.DecodeRune(n.in[i:])
-	if r == utf8.RuneError && size == 1 {
-		n.copy(n.in, i, i+1)
-		return 1
-	}
-	r, seen := visible(r)
-	if !seen {
+	if caseless(r) || r == utf8.RuneError && size == 1 {
+		n.at = n.at.copied(len(n.out), i, size)
+		n.out = append(n.out, n.in[i:i+size]...)
 		return size
 	}
 	was := len(n.out)
-	n.out = utf8.AppendRune(n.out, unicode.ToLower(r))
-	if len(n.out)-was == size && r >= utf8.RuneSelf {
-		n.at = n.at.copied(was, i, size)
-	} else {
-		n.at = n.at.made(was, i, len(n.out)-was, size)
-	}
+	n.seen(r)
+	n.at = n.at.made(was, i, len(n.out)-was, size)
 	return size
 }
 
@@ -95,13 +167,33 @@ func (n *normaliser) chunk(i int) int {
 		return n.rune(i)
 	}
 	was := len(n.out)
-	for _, r := range string(norm.NFKC.Bytes(n.in[i : i+size])) {
-		if r, seen := visible(r); seen {
-			n.out = utf8.AppendRune(n.out, unicode.ToLower(r))
-		}
+	n.buf = norm.NFKC.Append(n.buf[:0], n.in[i:i+size]...)
+	for b := n.buf; len(b) > 0; {
+		r, k := utf8.DecodeRune(b)
+		n.seen(r)
+		b = b[k:]
 	}
 	n.at = n.at.made(was, i, len(n.out)-was, size)
 	return size
+}
+
+// seen adds a rune as it is read, if it is.
+func (n *normaliser) seen(r rune) {
+	if r, ok := visible(r); ok {
+		if unicode.IsSpace(r) {
+			r = ' '
+			if k := len(n.out); k > 0 && (n.out[k-1] == ' ' || n.out[k-1] == '\n') {
+				return
+			}
+		}
+		n.out = utf8.AppendRune(n.out, unicode.ToLower(r))
+	}
+}
+
+// caseless tells the bulk of the scripts of East Asia, which has no case and
+// nothing unseen.
+func caseless(r rune) bool {
+	return r >= 0x3041 && r <= 0xD7A3 && r != 0x3164
 }
 
 // visible tells the characters that a reader sees from those that only split

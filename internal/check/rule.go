@@ -20,6 +20,11 @@ type pattern struct {
 	// reach bounds how far a match may run on from its keyword where the
 	// expression itself has no bound; 0 is defaultReach.
 	reach int
+
+	// anchored is re bound to where the text begins, if each keyword tells
+	// where a match with it begins. It is given up at the first byte that
+	// does not fit, where re would go on to look for another beginning.
+	anchored *regexp.Regexp
 }
 
 // How far a part of an expression without bound is followed, unless a
@@ -52,11 +57,12 @@ type use struct {
 	assigned bool // after the keyword comes an assignment
 }
 
-// window is a piece of the text in which to look for a pattern.
+// window is a piece of the text in which to look for a pattern, or where to
+// look if the pattern is anchored.
 type window struct{ pattern, start, end int }
 
 func newMatcher(ps []pattern) (*matcher, error) {
-	m := &matcher{patterns: ps}
+	m := &matcher{patterns: slices.Clone(ps)}
 	b := ahocorasick.NewTrieBuilder()
 	number := map[string]int{}
 	for i, p := range ps {
@@ -68,6 +74,14 @@ func newMatcher(ps []pattern) (*matcher, error) {
 			return nil, err
 		}
 		s := shapeOf(p, tree)
+		if s.anchored {
+			// The bytes before are not in sight then: prefix knows of \b, and
+			// takes no other assertion to begin with.
+			m.patterns[i].anchored, err = regexp.Compile(`\A(?:` + p.re.String() + `)`)
+			if err != nil {
+				return nil, err
+			}
+		}
 		for _, k := range p.keywords {
 			if k == "" || k != strings.ToLower(k) {
 				return nil, fmt.Errorf("keyword %q: want lower case", k)
@@ -97,6 +111,14 @@ func (m *matcher) find(ctx context.Context, text, lower []byte, fn func(pattern 
 	ws := m.windows(lower)
 	for i := 0; i < len(ws); {
 		w := ws[i]
+		if m.patterns[w.pattern].anchored != nil {
+			i++
+			if ctx.Err() != nil {
+				return
+			}
+			m.lookAt(text, w, fn)
+			continue
+		}
 		for i++; i < len(ws) && ws[i].pattern == w.pattern && ws[i].start <= w.end; i++ {
 			w.end = max(w.end, ws[i].end)
 		}
@@ -127,7 +149,7 @@ func (m *matcher) windows(lower []byte) []window {
 }
 
 // edge is how much more than a match a window shows: expressions look at the
-// character before and after.
+// character before and after it.
 const edge = 4
 
 func (u *use) windows(ws []window, lower []byte, at int) []window {
@@ -140,10 +162,35 @@ func (u *use) windows(ws []window, lower []byte, at int) []window {
 	}
 	for _, h := range u.heads {
 		if h.fits(lower, at) {
-			return append(ws, window{u.pattern, max(0, at-h.at-edge), min(len(lower), end+u.after+edge)})
+			return append(ws, window{u.pattern, at - h.at, min(len(lower), at-h.at+u.after+edge)})
 		}
 	}
 	return ws
+}
+
+// lookAt runs an anchored pattern's expression where a window begins.
+func (m *matcher) lookAt(text []byte, w window, fn func(int, []int)) {
+	for {
+		loc := m.patterns[w.pattern].anchored.FindSubmatchIndex(text[w.start:w.end])
+		if loc == nil {
+			return
+		}
+		if loc[1] == w.end-w.start && w.end < len(text) {
+			w.end = min(len(text), w.end+2*(w.end-w.start))
+			continue
+		}
+		fn(w.pattern, shifted(loc, w.start))
+		return
+	}
+}
+
+func shifted(loc []int, by int) []int {
+	for i := range loc {
+		if loc[i] >= 0 {
+			loc[i] += by
+		}
+	}
+	return loc
 }
 
 // look runs a pattern's expression over a window.
@@ -160,12 +207,7 @@ func (m *matcher) look(text []byte, w window, fn func(int, []int)) {
 				// What the cut makes look like a beginning is none.
 				continue
 			}
-			for i := range loc {
-				if loc[i] >= 0 {
-					loc[i] += w.start
-				}
-			}
-			fn(w.pattern, loc)
+			fn(w.pattern, shifted(loc, w.start))
 		}
 		return
 	}
@@ -194,7 +236,7 @@ func shapeOf(p pattern, tree *syntax.Regexp) shape {
 			s.anchored = false
 		}
 	}
-	if names, ok := assignedNames(p.re.String()); ok && !s.anchored {
+	if names, ok := assignedNames(p.re.String()); ok && tree.Op == syntax.OpConcat && !s.anchored {
 		s.assigned = true
 		before := 0
 		for _, n := range names {

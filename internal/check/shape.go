@@ -110,7 +110,7 @@ func prefixes(re *syntax.Regexp) []prefix {
 		return repeated(re.Sub[0], 1, false)
 	case syntax.OpQuest:
 		return bounded(append([]prefix{{open: true}}, prefixes(re.Sub[0])...))
-	case syntax.OpEmptyMatch, syntax.OpBeginLine, syntax.OpBeginText, syntax.OpNoWordBoundary:
+	case syntax.OpEmptyMatch:
 		return []prefix{{open: true}}
 	case syntax.OpWordBoundary:
 		return []prefix{{open: true, boundary: true}}

@@ -154,7 +154,7 @@ func (s *signatures) check(ctx context.Context, p part, lower []byte, o Origin, 
 	if back != nil {
 		p = part{text: text, back: append([]spans{back}, p.back...)}
 	}
-	s.matcher.find(ctx, text, text, func(n int, loc []int) {
+	s.matcher.find(ctx, text, spaced(text), func(n int, loc []int) {
 		g := &s.list[n]
 		if o < 0 || int(o) >= len(g.weight) || g.weight[o] == 0 {
 			return
