@@ -1,0 +1,526 @@
+package dialect
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"github.com/steno-audit/steno"
+)
+
+// Limits on names that become metadata, in bytes.
+const (
+	maxName  = 256
+	maxTitle = 256
+)
+
+// An item is one thing that a message or an answer is made of: words, a tool call, an image, a document.
+type item struct {
+	kind       steno.Kind // KindFrame: that of its message
+	origin     string     // of the Text that it makes; "" = nothing for checks to look at
+	start, end int        // in the body; of words without quotes
+	plain      bool       // JSON, or anything but the inside of a JSON string
+	name, id   string     // of a tool
+	toolType   string     // function, custom, extension, datastore
+	media      string
+	doc        *steno.Document
+	refusal    bool
+	joined     *joined
+	slot       slot
+}
+
+// A slot is where the fragments of a streamed item belong: choice, output item or block, and part of it.
+type slot struct {
+	list  int
+	index int
+	field byte
+}
+
+// reader turns messages, content blocks and output items of all APIs into items. Their types do not collide.
+type reader struct {
+	*tape
+	base       int  // offset of the tape's source in the body; below 0 if it does not stand there in one run
+	from, to   int  // the range in the body to give when base is below 0
+	answer     bool // what is read is what the model said
+	detail     bool // names, ids and descriptions of media are wanted
+	docs       *documents
+	confidence *confidence
+	items      []item
+}
+
+// message reads a chat message, a Responses input or output item, or a bare text.
+func (r *reader) message(n int) {
+	who := r.role(n)
+	kind := steno.KindFrame
+	if who == toolRole {
+		kind = steno.KindToolResult
+	}
+	origin := who.origin(r.answer)
+	switch r.shape(n) {
+	case text:
+		r.words(n, origin, kind)
+		return
+	case object:
+	default:
+		return
+	}
+	if r.get(n, "role") == 0 && r.has(r.get(n, "type")) && !r.is(r.get(n, "type"), "message") {
+		r.block(n, origin, kind)
+		return
+	}
+	for _, name := range [...]string{"reasoning_content", "reasoning", "thinking"} {
+		if v := r.get(n, name); r.shape(v) == text && r.nonEmpty(v) {
+			r.words(v, origin, steno.KindReasoning)
+		}
+	}
+	first := len(r.items)
+	r.content(r.get(n, "content"), origin, kind)
+	if kind == steno.KindToolResult && r.detail {
+		for i := first; i < len(r.items); i++ {
+			r.items[i].id = r.str(r.get(n, "tool_call_id"), maxName)
+			r.items[i].name = r.str(r.get(n, "name"), maxName)
+		}
+	}
+	r.refused(r.get(n, "refusal"), origin)
+	for call := range r.elements(r.get(n, "tool_calls")) {
+		r.toolCall(call)
+	}
+	if call := r.get(n, "function_call"); r.shape(call) == object {
+		r.call(r.get(call, "arguments"), r.get(call, "name"), 0, "function")
+	}
+	if audio := r.get(n, "audio"); r.shape(audio) == object {
+		r.words(r.get(audio, "transcript"), origin, kind)
+		r.media(r.get(audio, "data"), "audio")
+	}
+	r.citations(r.get(n, "annotations"))
+}
+
+func (r *reader) nonEmpty(n int) bool { return r.nodes[n].end > r.nodes[n].start }
+
+func (r *reader) content(n int, origin string, kind steno.Kind) {
+	switch r.shape(n) {
+	case text:
+		r.words(n, origin, kind)
+	case array:
+		for el := range r.elements(n) {
+			if r.shape(el) == text {
+				r.words(el, origin, kind)
+			} else {
+				r.block(el, origin, kind)
+			}
+		}
+	case object:
+		r.block(n, origin, kind)
+	}
+}
+
+// add appends an item for the value n.
+func (r *reader) add(n int, it item) *item {
+	if n != 0 {
+		it.plain = r.shape(n) != text
+		it.start, it.end = int(r.nodes[n].start), int(r.nodes[n].end)
+		if r.base < 0 {
+			it.joined = &joined{}
+			if it.plain {
+				it.joined.words = bytes.Clone(r.inner(n))
+			} else {
+				it.joined.words = unquote(nil, r.inner(n))
+			}
+			it.joined.frags = []frag{{0, r.from, r.to}}
+			it.start, it.end = r.from, r.to
+		} else {
+			it.start, it.end = it.start+r.base, it.end+r.base
+		}
+	}
+	r.items = append(r.items, it)
+	return &r.items[len(r.items)-1]
+}
+
+func (r *reader) words(n int, origin string, kind steno.Kind) {
+	if r.shape(n) != text {
+		return
+	}
+	r.add(n, item{kind: kind, origin: origin})
+	if origin == "tool" {
+		r.docs.fromToolText(r.bytes(n))
+	}
+}
+
+func (r *reader) refused(n int, origin string) {
+	if r.shape(n) == text && r.nonEmpty(n) {
+		r.add(n, item{origin: origin, refusal: true})
+	}
+}
+
+// call appends a tool call whose arguments are the value n.
+func (r *reader) call(args, name, id int, typ string) {
+	it := item{kind: steno.KindToolCall, origin: modelRole.origin(r.answer)}
+	if r.detail {
+		it.name, it.id, it.toolType = r.str(name, maxName), r.str(id, maxName), typ
+	}
+	if !r.has(args) {
+		args, it.origin = 0, ""
+	}
+	r.add(args, it)
+}
+
+// toolCall reads an element of a chat message's tool_calls.
+func (r *reader) toolCall(n int) {
+	if custom := r.get(n, "custom"); r.has(custom) {
+		r.call(r.get(custom, "input"), r.get(custom, "name"), r.get(n, "id"), "custom")
+		return
+	}
+	f := r.get(n, "function")
+	r.call(r.get(f, "arguments"), r.get(f, "name"), r.get(n, "id"), "function")
+}
+
+// hosted appends a call of a tool that the provider itself runs; such items often have no name.
+func (r *reader) hosted(n, args int, name, typ string) {
+	r.call(args, r.get(n, "name"), r.get(n, "id"), typ)
+	it := &r.items[len(r.items)-1]
+	if r.detail && it.name == "" {
+		it.name = name
+	}
+}
+
+// result appends what a tool gave back.
+func (r *reader) result(n, content int, id string) {
+	first := len(r.items)
+	switch r.shape(content) {
+	case text, array:
+		r.content(content, "tool", steno.KindToolResult)
+	case object:
+		if r.has(r.get(content, "type")) {
+			r.block(content, "tool", steno.KindToolResult)
+		} else {
+			r.add(content, item{kind: steno.KindToolResult, origin: "tool"})
+			r.docs.fromToolText(r.raw(content))
+		}
+	}
+	if r.detail {
+		if len(r.items) == first {
+			r.add(0, item{kind: steno.KindToolResult})
+		}
+		for i := first; i < len(r.items); i++ {
+			r.items[i].id = r.str(r.get(n, id), maxName)
+		}
+	}
+}
+
+// block reads a content block or an input or output item by its type.
+func (r *reader) block(n int, origin string, kind steno.Kind) {
+	if r.shape(n) != object {
+		return
+	}
+	typ := string(r.bytes(r.get(n, "type")))
+	switch typ {
+	case "text", "input_text", "output_text", "summary_text":
+		r.words(r.get(n, "text"), origin, kind)
+		r.citations(r.get(n, "citations"))
+		r.citations(r.get(n, "annotations"))
+		r.confidence.fromTokens(r.tape, r.get(n, "logprobs"))
+	case "refusal":
+		r.refused(r.get(n, "refusal"), origin)
+	case "thinking":
+		r.words(r.get(n, "thinking"), origin, steno.KindReasoning)
+	case "reasoning", "reasoning_text":
+		r.words(r.get(n, "text"), origin, steno.KindReasoning)
+		r.content(r.get(n, "summary"), origin, steno.KindReasoning)
+		r.content(r.get(n, "content"), origin, steno.KindReasoning)
+	case "redacted_thinking":
+		r.mediaOf(r.get(n, "data"), "redacted thinking", steno.KindReasoning)
+	case "tool_use":
+		r.call(r.get(n, "input"), r.get(n, "name"), r.get(n, "id"), "function")
+	case "server_tool_use", "mcp_tool_use":
+		r.hosted(n, r.get(n, "input"), typ, "extension")
+	case "function_call":
+		r.call(r.get(n, "arguments"), r.get(n, "name"), r.callID(n), "function")
+	case "custom_tool_call":
+		r.call(r.get(n, "input"), r.get(n, "name"), r.callID(n), "custom")
+	case "tool_result", "mcp_tool_result":
+		r.result(n, r.get(n, "content"), "tool_use_id")
+	case "function_call_output", "custom_tool_call_output", "local_shell_call_output", "shell_call_output",
+		"apply_patch_call_output", "computer_call_output":
+		r.result(n, r.get(n, "output"), "call_id")
+	case "document", "search_result":
+		r.document(n, typ)
+	case "web_search_tool_result":
+		r.result(n, r.get(n, "content"), "tool_use_id")
+	case "web_search_result":
+		r.docs.add(steno.Document{
+			ID: r.str(r.get(n, "url"), maxName), Title: r.str(r.get(n, "title"), maxTitle), Origin: "web_search",
+		})
+	case "message":
+		r.content(r.get(n, "content"), origin, kind)
+	default:
+		if !r.mediaBlock(n, typ) && !r.hostedCall(n, typ) {
+			r.anything(n, origin, kind, 0)
+		}
+	}
+}
+
+func (r *reader) callID(n int) int {
+	if id := r.get(n, "call_id"); id != 0 {
+		return id
+	}
+	return r.get(n, "id")
+}
+
+// hostedCall reads the items of the Responses API for tools that the provider runs, their results beside them.
+func (r *reader) hostedCall(n int, typ string) bool {
+	name, ok := strings.CutSuffix(typ, "_call")
+	if !ok {
+		return false
+	}
+	args := r.get(n, "arguments")
+	for _, member := range [...]string{"action", "code", "queries", "input", "operation"} {
+		if args == 0 {
+			args = r.get(n, member)
+		}
+	}
+	toolType := "extension"
+	if name == "file_search" {
+		toolType = "datastore"
+	}
+	r.hosted(n, args, name, toolType)
+	if id := r.get(n, "call_id"); r.detail && id != 0 {
+		r.items[len(r.items)-1].id = r.str(id, maxName)
+	}
+	for res := range r.elements(r.get(n, "results")) { // file_search_call
+		r.docs.add(steno.Document{
+			ID: r.str(r.get(res, "file_id"), maxName), Title: r.str(r.get(res, "filename"), maxTitle),
+			Score: r.float(r.get(res, "score")), Origin: "file_search",
+		})
+		if r.shape(r.get(res, "text")) == text {
+			r.add(r.get(res, "text"), item{kind: steno.KindContext, origin: "document"})
+		}
+	}
+	for src := range r.elements(r.get(r.get(n, "action"), "sources")) { // web_search_call
+		r.docs.add(steno.Document{ID: r.str(r.get(src, "url"), maxName), Origin: "web_search"})
+	}
+	r.content(r.get(n, "output"), "tool", steno.KindToolResult) // mcp_call
+	for out := range r.elements(r.get(n, "outputs")) {          // code_interpreter_call
+		r.words(r.get(out, "logs"), "tool", steno.KindToolResult)
+	}
+	r.media(r.get(n, "result"), "image") // image_generation_call
+	return true
+}
+
+// document reads a document or search_result block.
+func (r *reader) document(n int, typ string) {
+	src := r.get(n, "source")
+	doc := steno.Document{Title: r.str(r.get(n, "title"), maxTitle), Origin: "document"}
+	if typ == "search_result" {
+		doc.ID = r.str(src, maxName)
+	} else {
+		doc.ID = r.str(r.get(src, "file_id"), maxName)
+		if doc.ID == "" {
+			doc.ID = r.str(r.get(src, "url"), maxName)
+		}
+	}
+	r.docs.add(doc)
+	first := len(r.items)
+	if r.shape(r.get(n, "context")) == text {
+		r.add(r.get(n, "context"), item{kind: steno.KindContext, origin: "document"})
+	}
+	switch {
+	case typ == "search_result":
+		r.content(r.get(n, "content"), "document", steno.KindContext)
+	case r.is(r.get(src, "type"), "text"):
+		r.words(r.get(src, "data"), "document", steno.KindContext)
+	case r.is(r.get(src, "type"), "content"):
+		r.content(r.get(src, "content"), "document", steno.KindContext)
+	default:
+		r.mediaOf(src, "document", steno.KindContext)
+	}
+	if r.detail {
+		if len(r.items) == first {
+			r.add(0, item{kind: steno.KindContext})
+		}
+		r.items[first].doc = &doc
+	}
+}
+
+// mediaBlock reads the blocks whose content is no words: images, audio, files.
+func (r *reader) mediaBlock(n int, typ string) bool {
+	switch typ {
+	case "image":
+		r.media(r.get(n, "source"), "image")
+	case "image_url", "input_image":
+		v := r.get(n, "image_url")
+		if r.shape(v) == object {
+			v = r.get(v, "url")
+		}
+		if v == 0 {
+			v = r.get(n, "file_id")
+		}
+		r.media(v, "image")
+	case "input_audio", "output_audio", "audio":
+		r.words(r.get(n, "transcript"), modelRole.origin(r.answer), steno.KindFrame)
+		v := r.get(n, "input_audio")
+		if v == 0 {
+			v = n
+		}
+		r.media(r.get(v, "data"), "audio")
+	case "file", "input_file":
+		v := r.get(n, "file")
+		if v == 0 {
+			v = n
+		}
+		r.file(v)
+	case "computer_screenshot":
+		r.media(r.get(n, "image_url"), "image")
+	case "container_upload":
+		r.file(n)
+	case "item_reference", "compaction", "encrypted_content":
+		r.media(n, typ)
+	default:
+		return false
+	}
+	return true
+}
+
+func (r *reader) file(n int) {
+	doc := steno.Document{
+		ID: r.str(r.get(n, "file_id"), maxName), Title: r.str(r.get(n, "filename"), maxTitle), Origin: "document",
+	}
+	if doc.ID == "" {
+		doc.ID = r.str(r.get(n, "file_url"), maxName)
+	}
+	r.docs.add(doc)
+	data := r.get(n, "file_data")
+	if r.detail {
+		r.add(0, item{kind: steno.KindContext, media: r.describe(data, "file"), doc: &doc})
+	}
+}
+
+// media appends something that is shown by kind and size.
+func (r *reader) media(n int, what string) { r.mediaOf(n, what, steno.KindFrame) }
+
+func (r *reader) mediaOf(n int, what string, kind steno.Kind) {
+	if r.detail && r.has(n) {
+		r.add(0, item{kind: kind, media: r.describe(n, what)})
+	}
+}
+
+// describe says what a piece of media is and how big, without any of it.
+func (r *reader) describe(n int, what string) string {
+	if r.shape(n) == object { // Anthropic's source
+		switch {
+		case r.has(r.get(n, "data")):
+			if m := r.str(r.get(n, "media_type"), 64); m != "" {
+				what = m
+			}
+			n = r.get(n, "data")
+		case r.has(r.get(n, "url")):
+			return what + " at " + r.str(r.get(n, "url"), 128)
+		case r.has(r.get(n, "file_id")):
+			return what + " in file " + r.str(r.get(n, "file_id"), 128)
+		default:
+			return what
+		}
+	}
+	b := r.inner(n)
+	if r.shape(n) != text {
+		return what
+	}
+	if rest, ok := bytes.CutPrefix(b, []byte("data:")); ok {
+		if typ, data, ok := bytes.Cut(rest, []byte(",")); ok {
+			typ, _, _ = bytes.Cut(typ, []byte(";"))
+			what, b = clip(typ, 64), data
+		}
+	} else if bytes.HasPrefix(b, []byte("http://")) || bytes.HasPrefix(b, []byte("https://")) {
+		return what + " at " + clip(b, 128)
+	} else if bytes.HasPrefix(b, []byte("file-")) || bytes.HasPrefix(b, []byte("file_")) {
+		return what + " in file " + clip(b, 128)
+	}
+	return fmt.Sprintf("%s, %d bytes", what, base64.StdEncoding.DecodedLen(len(b))-bytes.Count(b[max(0, len(b)-2):], []byte("=")))
+}
+
+// anything gathers the words of a block that this version does not know, so that checks see them: all its texts but
+// those under names that hold no words.
+func (r *reader) anything(n int, origin string, kind steno.Kind, depth int) {
+	if depth > 8 {
+		r.add(n, item{kind: kind, origin: origin})
+		return
+	}
+	for k, v := range r.members(n) {
+		switch string(r.bytes(k)) {
+		case "type", "id", "call_id", "tool_use_id", "status", "role", "data", "signature", "encrypted_content",
+			"encrypted_stdout", "file_data", "media_type", "cache_control":
+			continue
+		}
+		r.anyValue(v, origin, kind, depth)
+	}
+}
+
+func (r *reader) anyValue(v int, origin string, kind steno.Kind, depth int) {
+	switch r.shape(v) {
+	case text:
+		r.words(v, origin, kind)
+	case array:
+		for el := range r.elements(v) {
+			r.anyValue(el, origin, kind, depth+1)
+		}
+	case object:
+		r.anything(v, origin, kind, depth+1)
+	}
+}
+
+// role says who speaks in a message or item.
+func (r *reader) role(n int) role {
+	t := r.tape
+	if v := t.get(n, "role"); v != 0 {
+		switch string(t.bytes(v)) {
+		case "system", "developer":
+			return systemRole
+		case "assistant", "model":
+			return modelRole
+		case "tool", "function":
+			return toolRole
+		}
+		for el := range t.elements(t.get(n, "content")) {
+			if typ := string(t.bytes(t.get(el, "type"))); typ == "tool_result" || typ == "mcp_tool_result" {
+				return toolRole
+			}
+		}
+		return userRole
+	}
+	typ := string(t.bytes(t.get(n, "type")))
+	switch {
+	case strings.HasSuffix(typ, "_output"):
+		return toolRole
+	case strings.HasSuffix(typ, "_call"):
+		return modelRole
+	}
+	switch typ {
+	case "reasoning", "item_reference", "mcp_list_tools", "mcp_approval_request", "compaction", "message":
+		return modelRole
+	}
+	return userRole
+}
+
+type role uint8
+
+const (
+	userRole role = iota
+	systemRole
+	modelRole
+	toolRole
+)
+
+// origin is the word for a role in a Text.
+func (w role) origin(answer bool) string {
+	switch {
+	case answer:
+		return "output"
+	case w == systemRole:
+		return "system"
+	case w == modelRole:
+		return "assistant"
+	case w == toolRole:
+		return "tool"
+	}
+	return "user"
+}
