@@ -95,8 +95,7 @@ func startServer(ctx context.Context, cfg *config, demo bool, logger *slog.Logge
 		FS: disk.OS(), File: cfg.Alerts.File, Dir: filepath.Join(cfg.Data, "followers"), Log: s.store.log, Keys: s.store.keys, Logger: logger,
 	})
 	if err != nil {
-		s.gateway.Close()
-		return nil, fmt.Errorf("couldn't start the alerts: %w", err)
+		return nil, errors.Join(fmt.Errorf("couldn't start the alerts: %w", err), s.gateway.Close())
 	}
 	token, err := cfg.consoleToken(cfg.Key.Dir)
 	if err != nil {
@@ -230,8 +229,7 @@ func (s *server) stop(ctx context.Context, reason string) error {
 		}
 	}
 	s.stopKeys()
-	s.gateway.Close()
-	return errors.Join(err, s.alerts.Close(), s.store.close(reason))
+	return errors.Join(err, s.gateway.Close(), s.alerts.Close(), s.store.close(reason))
 }
 
 // listen opens an address. One that is not loopback needs TLS, or the operator's word that it may go without.
@@ -321,4 +319,6 @@ func (s *server) printReady(w io.Writer, asJSON bool) error {
 }
 
 // consoleLink opens the console and logs in.
-func (s *server) consoleLink() string { return s.ready.Console + "/login?token=" + url.QueryEscape(s.ready.Token) }
+func (s *server) consoleLink() string {
+	return s.ready.Console + "/login?token=" + url.QueryEscape(s.ready.Token)
+}

@@ -18,7 +18,7 @@ func stubCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stub",
 		Short: "Run a model stub: OpenAI and Anthropic wire formats without a model",
-		Long:  "Run a model stub: OpenAI and Anthropic wire formats without a model.\n\n" + stub.Help(),
+		Long:  "Run a model stub: OpenAI and Anthropic wire formats without a model.\n\n" + stub.Help,
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)

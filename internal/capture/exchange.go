@@ -107,6 +107,11 @@ func (x *exchange) authorize() *refusal {
 // readBody reads the whole request body before anything is forwarded: it is recorded first, and a transport that holds
 // the inbound body cuts streams when the server closes it on the first byte of the answer.
 func (x *exchange) readBody() bool {
+	// A client that never finishes its body must not hold memory for ever. Recorders in tests have no deadline to set.
+	rc := http.NewResponseController(x.w)
+	if rc.SetReadDeadline(time.Now().Add(x.g.cfg.IdleTimeout)) == nil {
+		defer rc.SetReadDeadline(time.Time{}) //nolint:errcheck // it was set a moment ago
+	}
 	body, taken, err := x.g.flight.readBody(x.r.Body, x.r.ContentLength, x.g.cfg.MaxBody)
 	x.body, x.taken = body, taken
 	switch {

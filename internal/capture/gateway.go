@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,7 +16,10 @@ import (
 	"github.com/steno-audit/steno"
 	"github.com/steno-audit/steno/internal/check"
 	"github.com/steno-audit/steno/internal/dialect"
+	"github.com/steno-audit/steno/internal/disk"
+	"github.com/steno-audit/steno/internal/journal"
 	"github.com/steno-audit/steno/internal/price"
+	"github.com/steno-audit/steno/internal/seal"
 )
 
 var errKeyHash = errors.New("a key's sha256 has 64 hex digits; `steno key new` prints it")
@@ -43,11 +45,14 @@ type Config struct {
 	MaxInFlight    int64  // bytes of all bodies under way; 0 = 512 MiB
 	HeaderTimeout  time.Duration
 	IdleTimeout    time.Duration
-	SpoolDir       string
+	FS             disk.FS
+	SpoolDir       string // large bodies under way
+	IDsDir         string // ids of submitted events
 	Checks         map[string]string // flag → record, alert, block; a flag not named: record
 	Checker        *check.Checker
 	Prices         *price.Table
-	CredentialMAC  func([]byte) string
+	Keyring        *seal.Keys
+	Log            *journal.Journal
 	Logger         *slog.Logger
 	Metrics        prometheus.Registerer
 }
@@ -68,7 +73,7 @@ type Gateway struct {
 }
 
 // NewGateway returns a gateway that records through rec. Close ends its background work.
-func NewGateway(rec *Recorder, cfg Config) (*Gateway, error) {
+func NewGateway(ctx context.Context, rec *Recorder, cfg Config) (*Gateway, error) {
 	if cfg.MaxBody == 0 {
 		cfg.MaxBody = 64 << 20
 	}
@@ -81,7 +86,7 @@ func NewGateway(rec *Recorder, cfg Config) (*Gateway, error) {
 	if cfg.IdleTimeout == 0 {
 		cfg.IdleTimeout = 5 * time.Minute
 	}
-	if err := os.MkdirAll(cfg.SpoolDir, 0o700); err != nil {
+	if err := emptySpool(cfg.SpoolDir); err != nil {
 		return nil, err
 	}
 	g := &Gateway{
@@ -96,6 +101,11 @@ func NewGateway(rec *Recorder, cfg Config) (*Gateway, error) {
 		}
 	}
 	g.SetKeys(cfg.Keys)
+	var err error
+	g.ids, err = openIDs(ctx, cfg.FS, cfg.IDsDir, []byte(cfg.Keyring.CredentialMAC([]byte("steno event ids"))), cfg.Log, g.submitted)
+	if err != nil {
+		return nil, err
+	}
 	g.failures = newAuthFailures(g.recordAuthFailures)
 	g.transport = &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
@@ -115,9 +125,30 @@ func NewGateway(rec *Recorder, cfg Config) (*Gateway, error) {
 }
 
 // Close ends background work; what is under way is the HTTP server's to drain.
-func (g *Gateway) Close() {
+func (g *Gateway) Close() error {
 	g.failures.close()
 	g.transport.CloseIdleConnections()
+	return g.ids.close()
+}
+
+// submitted tells whose submitted event a record is.
+func (g *Gateway) submitted(e *journal.Entry) (string, *steno.Origin) {
+	read := func(i uint64) (*steno.Leaf, []byte, error) {
+		e, err := g.cfg.Log.Read(i)
+		if err != nil {
+			return nil, nil, err
+		}
+		return e.Leaf, e.Body, nil
+	}
+	o, err := g.cfg.Keyring.Open(e.Leaf, e.Body, read, steno.SectionIdentity|steno.SectionMetadata)
+	if err != nil || o.Origin == nil {
+		return "", nil // erased, or not submitted: it cannot be repeated either
+	}
+	tenant := ""
+	if o.Identity != nil {
+		tenant = o.Identity.Tenant
+	}
+	return tenant, o.Origin
 }
 
 // SetKeys replaces the gateway keys at once: a key that is not in the list is refused from now on.
@@ -137,11 +168,7 @@ func (g *Gateway) route(r *http.Request) (up *Upstream, path string, call dialec
 	if first, rest, found := strings.Cut(strings.TrimPrefix(path, "/"), "/"); found {
 		if u := g.byName[first]; u != nil {
 			path = "/" + rest
-			call, ok = dialect.Route(r.Method, path, r.Header)
-			if !ok || call.Dialect != u.Dialect {
-				call = dialect.Call{Dialect: u.Dialect}
-			}
-			return u, path, call, true
+			return u, path, dialect.RouteAs(u.Dialect, r.Method, path), true
 		}
 	}
 	call, ok = dialect.Route(r.Method, path, r.Header)
@@ -174,9 +201,4 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.metrics.open.Dec()
 	defer x.close()
 	x.serve()
-}
-
-// withCause is context.WithCancelCause, named for what it is used for: the cause tells a timeout from a client that left.
-func withCause(ctx context.Context) (context.Context, context.CancelCauseFunc) {
-	return context.WithCancelCause(ctx)
 }

@@ -114,7 +114,7 @@ func (g *Gateway) safeHeaders(in http.Header) http.Header {
 				if _, rest, ok := strings.Cut(v, " "); ok && k == "Authorization" {
 					v = strings.TrimSpace(rest)
 				}
-				out[k] = append(out[k], g.cfg.CredentialMAC([]byte(v)))
+				out[k] = append(out[k], g.cfg.Keyring.CredentialMAC([]byte(v)))
 			}
 		default:
 			out[k] = vs
@@ -139,7 +139,7 @@ func (g *Gateway) safeQuery(raw string) string {
 			if plain, err := url.QueryUnescape(v); err == nil {
 				v = plain
 			}
-			parts[i] = k + "=" + g.cfg.CredentialMAC([]byte(v))
+			parts[i] = k + "=" + g.cfg.Keyring.CredentialMAC([]byte(v))
 		}
 	}
 	return strings.Join(parts, "&")

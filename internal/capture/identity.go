@@ -137,7 +137,7 @@ func (g *Gateway) identify(r *http.Request, c caller, p *dialect.Request) *steno
 		Session: bounded(r.Header.Get("X-Claude-Code-Session-Id")),
 	}
 	if c.credential.value != "" {
-		id.CredentialMAC = g.cfg.CredentialMAC([]byte(c.credential.value))
+		id.CredentialMAC = g.cfg.Keyring.CredentialMAC([]byte(c.credential.value))
 	}
 	if c.key != nil {
 		id.Key, id.Caller, id.Role, id.Team, id.Tenant = c.key.ID, c.key.User, c.key.Role, c.key.Team, c.key.Tenant

@@ -60,7 +60,7 @@ type relay struct {
 
 // forward sends the call on and relays its answer.
 func (x *exchange) forward() {
-	ctx, cancel := withCause(x.r.Context())
+	ctx, cancel := context.WithCancelCause(x.r.Context())
 	defer cancel(nil)
 	out, err := x.outbound(ctx)
 	if err != nil {

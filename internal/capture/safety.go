@@ -49,31 +49,18 @@ var origins = map[string]check.Origin{
 
 var checkSources = []string{check.SourceSecrets, check.SourceInjection}
 
-// checkTexts runs the checks over the new texts of a body. Offsets of findings are those of the body.
+// checkTexts runs the checks over the new texts of a body. Spans of findings are ranges of the (decoded) body.
 func (g *Gateway) checkTexts(ctx context.Context, body []byte, texts []dialect.Text, direction, of string) *steno.Safety {
 	s := &steno.Safety{}
 	start := time.Now()
 	for _, t := range texts {
-		var raw []byte
-		if t.Joined != "" {
-			raw = []byte(t.Joined)
-		} else {
-			if t.Start < 0 || t.End > len(body) || t.Start >= t.End {
-				continue
-			}
-			raw = body[t.Start:t.End]
-		}
-		if g.seen.before(raw) && !t.New {
+		words := t.Words(body)
+		if len(words) == 0 || (g.seen.before(words) && !t.New) {
 			continue
 		}
-		var found []check.Finding
-		if t.Joined != "" {
-			found = g.cfg.Checker.Text(ctx, raw, origins[t.Origin])
-		} else {
-			found = g.cfg.Checker.JSON(ctx, raw, origins[t.Origin])
-		}
+		found := g.cfg.Checker.Text(ctx, words, origins[t.Origin])
 		for _, f := range found {
-			s.Findings = append(s.Findings, g.finding(f, t, direction, of))
+			s.Findings = append(s.Findings, g.finding(f, t, body, direction, of))
 		}
 	}
 	micros := time.Since(start).Microseconds()
@@ -84,17 +71,12 @@ func (g *Gateway) checkTexts(ctx context.Context, body []byte, texts []dialect.T
 	return s
 }
 
-func (g *Gateway) finding(f check.Finding, t dialect.Text, direction, of string) steno.Finding {
-	out := steno.Finding{
+func (g *Gateway) finding(f check.Finding, t dialect.Text, body []byte, direction, of string) steno.Finding {
+	from, to := t.Span(body, f.Start, f.End)
+	return steno.Finding{
 		Flag: steno.Flag(f.Flag), Rule: f.Rule, Source: f.Source, Version: f.Version, Direction: direction, Score: f.Score,
-		Action: g.action(steno.Flag(f.Flag)),
+		Action: g.action(steno.Flag(f.Flag)), Span: &steno.Span{Body: of, Start: from, End: to},
 	}
-	if t.Joined == "" {
-		out.Span = &steno.Span{Body: of, Start: t.Start + f.Start, End: t.Start + f.End}
-	} else {
-		out.Span = &steno.Span{Body: of + "_text", Start: f.Start, End: f.End}
-	}
-	return out
 }
 
 func (g *Gateway) action(f steno.Flag) string {

@@ -93,6 +93,17 @@ type spool struct {
 	size int64
 }
 
+// emptySpool makes the directory. A crash between a file's making and its unlinking leaves ciphertext without a key.
+func emptySpool(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("couldn't empty the spool: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("couldn't make the spool: %w", err)
+	}
+	return nil
+}
+
 func newSpool(dir string, body []byte) (*spool, error) {
 	f, err := os.CreateTemp(dir, "body-*")
 	if err != nil {

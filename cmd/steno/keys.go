@@ -1,0 +1,306 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/steno-audit/steno/internal/capture"
+	"github.com/steno-audit/steno/internal/disk"
+)
+
+// managedKeysFile, in the key directory, holds the gateway keys made by `steno key new`: hashes, never keys.
+const managedKeysFile = "gateway-keys.json"
+
+// managedKey is one entry of that file.
+type managedKey struct {
+	gatewayKeyJSON
+	Created time.Time `json:"created"`
+}
+
+// gatewayKeyJSON is a gateway key's entry as JSON.
+type gatewayKeyJSON struct {
+	ID        string   `json:"id"`
+	SHA256    string   `json:"sha256"`
+	User      string   `json:"user,omitempty"`
+	Role      string   `json:"role,omitempty"`
+	Team      string   `json:"team,omitempty"`
+	Tenant    string   `json:"tenant,omitempty"`
+	Upstreams []string `json:"upstreams,omitempty"`
+}
+
+func readManagedKeys(path string) ([]managedKey, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the gateway keys: %w", err)
+	}
+	var keys []managedKey
+	if err := json.Unmarshal(b, &keys); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w", path, err)
+	}
+	return keys, nil
+}
+
+// changeManagedKeys edits the file as a whole, under a lock of its own, so that a server may be running.
+func changeManagedKeys(dir string, edit func([]managedKey) ([]managedKey, error)) error {
+	lockDir := filepath.Join(dir, "keys.lock")
+	if err := os.MkdirAll(lockDir, 0o700); err != nil {
+		return fmt.Errorf("couldn't make the key directory: %w", err)
+	}
+	unlock, err := disk.Lock(lockDir)
+	if err != nil {
+		return err
+	}
+	keys, err := readManagedKeys(filepath.Join(dir, managedKeysFile))
+	if err == nil {
+		keys, err = edit(keys)
+	}
+	if err == nil {
+		var b []byte
+		if b, err = json.MarshalIndent(keys, "", "  "); err == nil {
+			err = disk.WriteFile(disk.OS(), filepath.Join(dir, managedKeysFile), append(b, '\n'))
+		}
+	}
+	return errors.Join(err, unlock())
+}
+
+// keyWatch joins the configured keys and the managed ones, and notices changes of the file.
+type keyWatch struct {
+	path   string
+	static []gatewayKey
+	seen   fs.FileInfo
+	ids    []string
+}
+
+func (w *keyWatch) load() ([]*capture.Key, error) {
+	managed, err := readManagedKeys(w.path)
+	if err != nil {
+		return nil, err
+	}
+	w.seen, _ = os.Stat(w.path) //nolint:errcheck // absent is a state like any other
+	w.ids = nil
+	var out []*capture.Key
+	add := func(k gatewayKey) error {
+		h, err := capture.ParseKeyHash(k.SHA256)
+		if err != nil {
+			return fmt.Errorf("gateway key %q: %w", k.ID, err)
+		}
+		out = append(out, &capture.Key{ID: k.ID, SHA256: h, User: k.User, Role: k.Role, Team: k.Team, Tenant: k.Tenant, Upstreams: k.Upstreams})
+		return nil
+	}
+	for _, k := range w.static {
+		if err := add(k); err != nil {
+			return nil, err
+		}
+	}
+	for _, k := range managed {
+		if err := add(gatewayKey(k.gatewayKeyJSON)); err != nil {
+			return nil, err
+		}
+		w.ids = append(w.ids, k.ID)
+	}
+	return out, nil
+}
+
+// watch looks at the file each half second and hands over the new keys, with the ids that came and went.
+func (w *keyWatch) watch(changed func(keys []*capture.Key, added, removed []string), logger *slog.Logger) (stop func()) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		t := time.NewTicker(500 * time.Millisecond)
+		defer t.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-t.C:
+			}
+			now, _ := os.Stat(w.path) //nolint:errcheck // absent is a state like any other
+			if sameFile(now, w.seen) {
+				continue
+			}
+			before := w.ids
+			keys, err := w.load()
+			if err != nil {
+				w.seen = now
+				logger.Error("the gateway keys changed and cannot be read; those in force stay so", "error", err)
+				continue
+			}
+			changed(keys, without(w.ids, before), without(before, w.ids))
+		}
+	}()
+	return func() { close(quit); <-done }
+}
+
+func sameFile(a, b fs.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
+}
+
+func without(a, b []string) []string {
+	var out []string
+	for _, s := range a {
+		if !slices.Contains(b, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// newKey makes a gateway key.
+func newKey() (key string, err error) {
+	var r [25]byte
+	if _, err := rand.Read(r[:]); err != nil {
+		return "", err
+	}
+	return "sk-steno-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(r[:])), nil
+}
+
+func hashKey(key string) string {
+	h := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(h[:])
+}
+
+func keyCommand() *cobra.Command {
+	c := &cobra.Command{Use: "key", Short: "Make, list and revoke gateway keys"}
+	var f serveFlags
+	c.PersistentFlags().StringVar(&f.data, "data", "", "data directory (default ./steno-data)")
+	c.PersistentFlags().StringVar(&f.file, "config", "", "configuration file (YAML)")
+	keyDir := func() (string, error) {
+		cfg, err := loadConfig(f, os.Getenv)
+		if err != nil {
+			return "", err
+		}
+		return cfg.Key.Dir, nil
+	}
+	c.AddCommand(keyNewCommand(keyDir), keyListCommand(keyDir), keyRevokeCommand(keyDir))
+	return c
+}
+
+func keyNewCommand(keyDir func() (string, error)) *cobra.Command {
+	var k managedKey
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "new", Short: "Make a gateway key; it is shown once and kept only as a hash", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			dir, err := keyDir()
+			if err != nil {
+				return err
+			}
+			key, err := newKey()
+			if err != nil {
+				return err
+			}
+			k.SHA256, k.Created = hashKey(key), time.Now().UTC().Truncate(time.Second)
+			err = changeManagedKeys(dir, func(keys []managedKey) ([]managedKey, error) {
+				if k.ID == "" {
+					k.ID = "key-" + k.SHA256[:8]
+				}
+				if slices.ContainsFunc(keys, func(o managedKey) bool { return o.ID == k.ID }) {
+					return nil, usageError{fmt.Errorf("there is a key %q already; choose another --id, or revoke it first", k.ID)}
+				}
+				return append(keys, k), nil
+			})
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(c.OutOrStdout()).Encode(struct {
+					Key string `json:"key"`
+					managedKey
+				}{key, k})
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n\nThis is the only time that the key %q is shown. A running server takes it within a second.\nGive it to the SDK as its API key.\n", key, k.ID)
+			return err
+		},
+	}
+	c.Flags().StringVar(&k.ID, "id", "", "name of the key (default: made from its hash)")
+	c.Flags().StringVar(&k.User, "user", "", "who uses it")
+	c.Flags().StringVar(&k.Role, "role", "", "the user's role")
+	c.Flags().StringVar(&k.Team, "team", "", "the user's team")
+	c.Flags().StringVar(&k.Tenant, "tenant", "", "the tenant it belongs to")
+	c.Flags().StringSliceVar(&k.Upstreams, "upstream", nil, "upstreams that it may use (default: all)")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func keyListCommand(keyDir func() (string, error)) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "list", Short: "List the gateway keys made by `steno key new`", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			dir, err := keyDir()
+			if err != nil {
+				return err
+			}
+			keys, err := readManagedKeys(filepath.Join(dir, managedKeysFile))
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(c.OutOrStdout())
+				for _, k := range keys {
+					if err := enc.Encode(k); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "ID\tUSER\tROLE\tTEAM\tTENANT\tUPSTREAMS\tCREATED")
+			for _, k := range keys {
+				ups := "all"
+				if len(k.Upstreams) > 0 {
+					ups = strings.Join(k.Upstreams, ",")
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.User, k.Role, k.Team, k.Tenant, ups, k.Created.Format(time.RFC3339))
+			}
+			return w.Flush()
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
+	return c
+}
+
+func keyRevokeCommand(keyDir func() (string, error)) *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke ID", Short: "Revoke a gateway key; a running server refuses it within a second", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			dir, err := keyDir()
+			if err != nil {
+				return err
+			}
+			err = changeManagedKeys(dir, func(keys []managedKey) ([]managedKey, error) {
+				left := slices.DeleteFunc(slices.Clone(keys), func(k managedKey) bool { return k.ID == args[0] })
+				if len(left) == len(keys) {
+					return nil, fmt.Errorf("there is no key %q made by `steno key new`; `steno key list` shows them, keys of the configuration file are removed there", args[0])
+				}
+				return left, nil
+			})
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s is revoked\n", args[0])
+			return err
+		},
+	}
+}
