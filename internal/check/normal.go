@@ -31,7 +31,7 @@ func normalise(text, lower []byte) ([]byte, spans) {
 	if i == len(lower) {
 		return lower, nil
 	}
-	n := normaliser{in: text, out: make([]byte, 0, len(text)+16)}
+	n := normaliser{in: text, out: make([]byte, 0, len(text)+16), at: make(spans, 0, 8)}
 	n.at = n.at.copied(0, 0, i)
 	n.out = append(n.out, lower[:i]...)
 	for end := 0; i < len(text); {

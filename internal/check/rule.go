@@ -51,10 +51,10 @@ type use struct {
 	length  int // of the keyword
 	// heads, if any, are what a match with the keyword can begin with; if
 	// there are none the match may begin up to before bytes earlier.
-	heads    []head
-	before   int
-	after    int  // from the keyword's end
-	assigned bool // after the keyword comes an assignment
+	heads  []head
+	before int
+	after  int      // from the keyword's end
+	values []prefix // if any: after the keyword one of them is assigned
 }
 
 // window is a piece of the text in which to look for a pattern, or where to
@@ -154,7 +154,7 @@ const edge = 4
 
 func (u *use) windows(ws []window, lower []byte, at int) []window {
 	end := at + u.length
-	if u.assigned && !assignment(lower, end) {
+	if len(u.values) > 0 && !assignment(lower, end, u.values) {
 		return ws
 	}
 	if len(u.heads) == 0 {
@@ -218,7 +218,8 @@ type shape struct {
 	longest  int // a match has at most that many bytes, as far as it is followed
 	heads    []prefix
 	anchored bool // a keyword is at a fixed place in each head
-	assigned bool
+	assigned bool // an assignment, and values are the ways its value can begin
+	values   []prefix
 	before   int
 }
 
@@ -236,7 +237,7 @@ func shapeOf(p pattern, tree *syntax.Regexp) shape {
 			s.anchored = false
 		}
 	}
-	if names, ok := assignedNames(p.re.String()); ok && tree.Op == syntax.OpConcat && !s.anchored {
+	if names, values, ok := assignedNames(p.re.String()); ok && tree.Op == syntax.OpConcat && !s.anchored {
 		s.assigned = true
 		before := 0
 		for _, n := range names {
@@ -246,7 +247,7 @@ func shapeOf(p pattern, tree *syntax.Regexp) shape {
 			before = max(before, 150+len(n)) // [\w.-]{0,50}, of up to three bytes each
 		}
 		if s.assigned {
-			s.before = before
+			s.before, s.values = before, values
 		}
 	}
 	return s
@@ -255,7 +256,7 @@ func shapeOf(p pattern, tree *syntax.Regexp) shape {
 // use tells what a keyword means for the pattern; it is false if the keyword
 // need not be looked for, because each match also has another one in its head.
 func (s shape) use(pattern int, keyword string) (use, bool) {
-	u := use{pattern: pattern, length: len(keyword), before: s.before, after: s.longest, assigned: s.assigned}
+	u := use{pattern: pattern, length: len(keyword), before: s.before, after: s.longest, values: s.values}
 	if !s.anchored {
 		return u, true
 	}

@@ -75,7 +75,7 @@ func (h head) fits(lower []byte, i int) bool {
 	if i < 0 || i+len(h.sets) > len(lower) {
 		return false
 	}
-	if h.boundary && i > 0 && inWord(lower[i-1]) == inWord(lower[i]) {
+	if h.boundary && i > 0 && i < len(lower) && inWord(lower[i-1]) == inWord(lower[i]) {
 		return false
 	}
 	for j := range h.sets {
@@ -263,21 +263,28 @@ const (
 	assignedFrom = `)(?:[ \t\w.-]{0,20})[\s'"]{0,3}(?:=|>|:{1,3}=|\|\||:|=>|\?=|,)[\x60'"\s=]{0,5}`
 )
 
-// assignedNames gives the names of such an expression, in lower case.
-func assignedNames(expr string) ([]string, bool) {
+// assignedNames gives the names of such an expression, in lower case, and the
+// ways in which its secret can begin.
+func assignedNames(expr string) (names []string, values []prefix, ok bool) {
 	rest, ok := strings.CutPrefix(expr, namesBegin)
 	if !ok {
-		return nil, false
+		return nil, nil, false
 	}
-	names, _, ok := strings.Cut(rest, assignedFrom)
+	alts, value, ok := strings.Cut(rest, assignedFrom)
 	if !ok {
-		return nil, false
+		return nil, nil, false
 	}
-	tree, err := syntax.Parse("(?i)(?:"+names+")", syntax.Perl)
+	tree, err := syntax.Parse("(?i)(?:"+alts+")", syntax.Perl)
 	if err != nil {
-		return nil, false
+		return nil, nil, false
 	}
-	return spelled(tree)
+	if names, ok = spelled(tree); !ok {
+		return nil, nil, false
+	}
+	if tree, err = syntax.Parse("(?i)"+value, syntax.Perl); err != nil {
+		return nil, nil, false
+	}
+	return names, prefixes(tree), true
 }
 
 // spelled lists the texts that re matches, in lower case, if they are few.
@@ -309,14 +316,11 @@ func spelled(re *syntax.Regexp) ([]string, bool) {
 	return all, len(all) > 0
 }
 
-// shortestRun is how many bytes without space the assigned value has at
-// least, in every rule of that form; a test holds the rules to it.
-const shortestRun = 8
-
-// assignment tells whether after i there can be the rest of a rule of that
-// form. It is the cheap look that keeps prose which speaks of keys, tokens
-// and passwords from costing a run of the expression for each of them.
-func assignment(lower []byte, i int) bool {
+// assignment tells whether after i there can be the rest of an expression of
+// that form, with such a value. It is the cheap look that keeps prose which
+// speaks of keys, tokens and passwords from costing a run of the expression
+// for each of them.
+func assignment(lower []byte, i int, values []prefix) bool {
 	end := min(len(lower), i+23)
 	for i < end && filler(lower[i]) {
 		i++
@@ -324,15 +328,18 @@ func assignment(lower []byte, i int) bool {
 	if i == len(lower) || !sign(lower[i]) {
 		return false
 	}
+	// What may stand before the value may also begin it, so each place where
+	// it can begin is tried.
 	end = min(len(lower), i+9)
 	for i < end && (sign(lower[i]) || filler(lower[i]) && !word(lower[i])) {
 		i++
+		for _, v := range values {
+			if (head{prefix: v}).fits(lower, i) {
+				return true
+			}
+		}
 	}
-	n := 0
-	for i+n < len(lower) && n < shortestRun && solid(lower[i+n]) {
-		n++
-	}
-	return n == shortestRun
+	return false
 }
 
 // inWord is what \b means by a word.
@@ -351,5 +358,3 @@ func filler(c byte) bool { return word(c) || space(c) || c == '\'' || c == '"' |
 func sign(c byte) bool {
 	return c == '=' || c == '>' || c == ':' || c == '|' || c == '?' || c == ','
 }
-
-func solid(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '\'' && c != '`' }
