@@ -308,25 +308,27 @@ func (v *verifier) settings(dir string, created *LogCreated) {
 		v.r.note("%s is missing; steno writes it again", name)
 		return
 	}
-	var got struct {
-		Format *int    `json:"format"`
-		Origin *string `json:"origin"`
-		VKey   *string `json:"vkey"`
-		Demo   bool    `json:"demo"`
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
+	var got map[string]json.RawMessage
 	if err == nil {
-		err = d.Decode(&got)
+		err = json.Unmarshal(b, &got)
 	}
 	w := Where{File: name}
-	switch {
-	case err != nil:
+	if err != nil {
 		v.r.broken(w, "it cannot be read: %v. It can be deleted: steno writes it again", err)
-	case created == nil:
-	case got.Format == nil || *got.Format != FormatVersion || got.Origin == nil || *got.Origin != created.Origin ||
-		got.VKey != nil && *got.VKey != created.VKey || got.Demo != created.Demo:
-		v.r.broken(w, "it does not say what the log's first leaf says. It can be deleted: steno writes it again")
+		return
+	}
+	if created == nil {
+		return
+	}
+	want := map[string]any{"format": FormatVersion, "origin": created.Origin, "vkey": created.VKey, "demo": created.Demo}
+	for member, value := range got {
+		is, err := json.Marshal(want[member])
+		if _, known := want[member]; !known || err != nil || !bytes.Equal(is, value) {
+			v.r.broken(w, "its member %q is not what the log's first leaf says. The file can be deleted: steno writes it again", printable(member))
+		}
+	}
+	if got["format"] == nil || got["origin"] == nil {
+		v.r.broken(w, "it does not name the log's format and origin. It can be deleted: steno writes it again")
 	}
 }
 

@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // verifyBytes checks one file by what it begins with.
 func verifyBytes(ctx context.Context, name string, at io.ReaderAt, size int64, o VerifyOptions) (*Report, error) {
 	var magic [8]byte
 	n, err := at.ReadAt(magic[:], 0)
-	if n == len(magic) && magic == segmentMagic {
+	if n == len(magic) && (magic == segmentMagic || strings.HasSuffix(name, ".seg")) {
 		return verifySegment(ctx, name, at, size, o)
 	}
 	if err != nil && n == 0 && size > 0 {

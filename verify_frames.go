@@ -54,7 +54,8 @@ func (w *frameReader) visit(ctx context.Context, from int64, fn func(*frame) boo
 	ctx, stop := context.WithCancel(ctx)
 	workers := runtime.GOMAXPROCS(0)
 	work, ordered := make(chan *batch, workers), make(chan *batch, 2*workers)
-	pool := sync.Pool{New: func() any { return &batch{buf: make([]byte, blockSize)} }}
+	block := min(blockSize, max(w.to-from, 0))
+	pool := sync.Pool{New: func() any { return &batch{buf: make([]byte, block)} }}
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer stop()
