@@ -71,7 +71,7 @@ func (p *requestParser) turns(v int) {
 		p.simple(v, "user", steno.KindInput)
 		return
 	}
-	last, count := p.lastAnswer(v)
+	last, count := p.reader.lastAnswer(v)
 	p.history = p.history || last > 0
 	p.Prompt.Messages, p.Prompt.New = count, 0
 	if count == 0 && t.count(v) > 0 { // token numbers
@@ -109,21 +109,6 @@ func (p *requestParser) turns(v int) {
 		}
 		return steno.KindInput
 	})
-}
-
-// lastAnswer finds the last message of the model, 0 if there is none, and counts the messages. What the model is
-// made to have begun (messages of its own at the very end) is no answer.
-func (p *requestParser) lastAnswer(v int) (last, count int) {
-	pending := 0
-	for el := range p.reader.elements(v) {
-		count++
-		if p.reader.role(el) == modelRole {
-			pending = el
-		} else if pending > 0 {
-			last, pending = pending, 0
-		}
-	}
-	return last, count
 }
 
 // simple reads a value that is words of one origin as one piece.

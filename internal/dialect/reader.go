@@ -30,18 +30,20 @@ type item struct {
 	slot       slot
 }
 
-// A slot is where the fragments of a streamed item belong: choice, output item or block, and part of it.
+// A slot is where an item of an answer belongs: the choice, the output item or content block, the part of it, and
+// which of its words.
 type slot struct {
-	list  int
-	index int
-	field byte
+	choice, index, part int
+	field               byte
 }
 
 // reader turns messages, content blocks and output items of all APIs into items. Their types do not collide.
 type reader struct {
 	*tape
-	base       int  // offset of the tape's source in the body; below 0 if it does not stand there in one run
-	from, to   int  // the range in the body to give when base is below 0
+	base       int  // offset of the tape's source in the body
+	scattered  bool // the source does not stand in the body in one run, but somewhere from base to end
+	end        int
+	stream     bool // words are kept, since the body may be gone when they are asked for
 	answer     bool // what is read is what the model said
 	detail     bool // names, ids and descriptions of media are wanted
 	docs       *documents
@@ -115,26 +117,35 @@ func (r *reader) content(n int, origin string, kind steno.Kind) {
 	}
 }
 
-// add appends an item for the value n.
-func (r *reader) add(n int, it item) *item {
-	if n != 0 {
+// add appends an item for the value n, or for nothing in the body if n is 0.
+func (r *reader) add(n int, it item) {
+	switch {
+	case n == 0:
+	case r.stream:
+		it.plain = r.shape(n) != text
+		it.join(r, n)
+	default:
 		it.plain = r.shape(n) != text
 		it.start, it.end = int(r.nodes[n].start), int(r.nodes[n].end)
-		if r.base < 0 {
-			it.joined = &joined{}
-			if it.plain {
-				it.joined.words = bytes.Clone(r.inner(n))
-			} else {
-				it.joined.words = unquote(nil, r.inner(n))
-			}
-			it.joined.frags = []frag{{0, r.from, r.to}}
-			it.start, it.end = r.from, r.to
-		} else {
-			it.start, it.end = it.start+r.base, it.end+r.base
-		}
 	}
 	r.items = append(r.items, it)
-	return &r.items[len(r.items)-1]
+}
+
+// join appends the words of the value n to an item of a stream.
+func (it *item) join(r *reader, n int) {
+	v := r.nodes[n]
+	f := frag{start: r.base + int(v.start), end: r.base + int(v.end)}
+	if v.shape != text {
+		f.form = plain
+	}
+	if r.scattered {
+		f = frag{start: r.base, end: r.end, form: within}
+	}
+	if it.joined == nil {
+		it.joined, it.start = &joined{}, f.start
+	}
+	it.end = f.end
+	it.joined.add(r.inner(n), f, v.escaped)
 }
 
 func (r *reader) words(n int, origin string, kind steno.Kind) {
@@ -523,4 +534,19 @@ func (w role) origin(answer bool) string {
 		return "tool"
 	}
 	return "user"
+}
+
+// lastAnswer finds the last message of the model, 0 if there is none, and counts the messages. What the model is
+// made to have begun (messages of its own at the very end) is no answer.
+func (r *reader) lastAnswer(v int) (last, count int) {
+	pending := 0
+	for el := range r.elements(v) {
+		count++
+		if r.role(el) == modelRole {
+			pending = el
+		} else if pending > 0 {
+			last, pending = pending, 0
+		}
+	}
+	return last, count
 }

@@ -24,11 +24,23 @@ type joined struct {
 	frags []frag
 }
 
-// A frag is a run of joined words that starts at `at` and came from that range of the body.
-type frag struct{ at, start, end int }
+// A frag is a run of joined words that begins at `at` and came from that range of the body.
+type frag struct {
+	at, start, end int
+	form           form
+}
 
-func (j *joined) add(raw []byte, start int, escaped bool) {
-	j.frags = append(j.frags, frag{at: len(j.words), start: start, end: start + len(raw)})
+type form uint8
+
+const (
+	quoted form = iota // the inside of a JSON string
+	plain              // as it stands
+	within             // somewhere in the range: an event whose data came on several lines
+)
+
+func (j *joined) add(raw []byte, f frag, escaped bool) {
+	f.at = len(j.words)
+	j.frags = append(j.frags, f)
 	if escaped {
 		j.words = unquote(j.words, raw)
 	} else {
@@ -65,15 +77,21 @@ func (t Text) Span(body []byte, from, to int) (start, end int) {
 }
 
 // place finds the offset in the body of an offset in the words; at a seam the end of the left fragment for an end.
+// Without the body, of which a long stream drops the beginning, escapes before the place are not counted.
 func (j *joined) place(body []byte, at int, end bool) int {
 	var f frag
-	for _, g := range j.frags {
-		if g.at > at || end && g.at == at && at > 0 {
+	for i, g := range j.frags {
+		if i > 0 && (g.at > at || end && g.at == at) {
 			break
 		}
 		f = g
 	}
-	if f.end > len(body) { // a stream of which the beginning was dropped
+	switch {
+	case f.form == within && end:
+		return f.end
+	case f.form == within:
+		return f.start
+	case f.form == plain || f.end > len(body):
 		return min(f.start+at-f.at, f.end)
 	}
 	return f.start + offset(body[f.start:f.end], at-f.at)
