@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -121,24 +120,23 @@ type Counts struct {
 // Report is the outcome of a verification. Integrity: no byte was changed, removed or added since it was signed.
 // Completeness: what the sources had to say is all there.
 type Report struct {
-	Target       string     `json:"target"`
-	Integrity    Opinion    `json:"integrity"`
-	Completeness Opinion    `json:"completeness"`
-	Trust        Trust      `json:"trust"`
-	Origin       string     `json:"origin,omitempty"`
-	VKey         string     `json:"vkey,omitempty"`
-	Demo         bool       `json:"demo,omitempty"`
-	Live         bool       `json:"live,omitempty"`
-	Size         uint64     `json:"size"`
-	Root         string     `json:"root"`
-	Signed       *SignedAt  `json:"checkpoint,omitempty"` // the newest checkpoint whose signature and root are right
-	AsOf         time.Time  `json:"as_of,omitzero"`       // when the last leaf was written
-	Unsigned     uint64     `json:"leaves_after_checkpoint"`
-	Counts       Counts     `json:"counts"`
-	Notes        []string   `json:"notes"` // what is worth knowing and is no fault
-	NotLookedAt  []string   `json:"not_looked_at"`
-	ExitCode     int        `json:"exit"`
-	mu           sync.Mutex // Integrity, while bodies are fetched by several
+	Target       string    `json:"target"`
+	Integrity    Opinion   `json:"integrity"`
+	Completeness Opinion   `json:"completeness"`
+	Trust        Trust     `json:"trust"`
+	Origin       string    `json:"origin,omitempty"`
+	VKey         string    `json:"vkey,omitempty"`
+	Demo         bool      `json:"demo,omitempty"`
+	Live         bool      `json:"live,omitempty"`
+	Size         uint64    `json:"size"`
+	Root         string    `json:"root"`
+	Signed       *SignedAt `json:"checkpoint,omitempty"` // the newest checkpoint whose signature and root are right
+	AsOf         time.Time `json:"as_of,omitzero"`       // when the last leaf was written
+	Unsigned     uint64    `json:"leaves_after_checkpoint"`
+	Counts       Counts    `json:"counts"`
+	Notes        []string  `json:"notes"` // what is worth knowing and is no fault
+	NotLookedAt  []string  `json:"not_looked_at"`
+	ExitCode     int       `json:"exit"`
 }
 
 // SignedAt is a checkpoint and when its last leaf was written.
@@ -171,14 +169,10 @@ func newReport(target string) *Report {
 }
 
 func (r *Report) broken(w Where, format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.Integrity.add(Fails, w, format, args...)
 }
 
 func (r *Report) doubt(w Where, format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.Integrity.add(Unknown, w, format, args...)
 }
 

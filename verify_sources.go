@@ -306,3 +306,13 @@ func printable(s string) string {
 	}
 	return string(out)
 }
+
+// alive says whether a source that has not stopped was heard of lately.
+func (k *sourceBook) alive(now time.Time) bool {
+	for _, s := range k.sources {
+		if silent := now.UnixNano() - s.WrittenAt; !s.Stopped && silent <= 2*s.heartbeat {
+			return true
+		}
+	}
+	return false
+}
