@@ -158,6 +158,16 @@ func (u *unpacker) feed(p []byte) [][]byte {
 	}
 }
 
+// dead says that the decoder gave up or is through: what follows is not understood.
+func (u *unpacker) dead() bool {
+	select {
+	case <-u.done:
+		return true
+	default:
+		return false
+	}
+}
+
 func (u *unpacker) close() {
 	close(u.quit)
 	<-u.done

@@ -51,6 +51,7 @@ type relay struct {
 	taken      int64
 	firstByte  time.Time
 	firstToken time.Time
+	ended      bool // a compressed stream's terminal event was seen
 	started    bool // the status line is on its way
 	clientGone bool
 	partErr    error
@@ -259,16 +260,20 @@ func (rl *relay) releasable(p []byte) int64 {
 	case rl.stream != nil && rl.inner == nil:
 		return int64(rl.stream.Feed(p))
 	case rl.stream != nil:
-		// Of a compressed stream the bytes count that decode to what may be seen: all before this chunk while the chunk
-		// completes a terminal event, all but the last byte otherwise.
-		before := rl.received - int64(len(p))
+		// Of a compressed stream a chunk that completes a terminal event is held back, with all that follows.
 		for _, plain := range rl.inner.feed(p) {
 			rl.stream.Feed(plain)
 		}
-		if rl.stream.Finished() {
-			return min(before, max(rl.sent, before))
+		switch {
+		case rl.ended:
+			return rl.sent
+		case rl.stream.Finished():
+			rl.ended = true
+			return rl.received - int64(len(p))
+		case rl.inner.dead():
+			return rl.received - 1
 		}
-		return rl.received - 1
+		return rl.received
 	case rl.received <= holdWhole:
 		return 0
 	}
@@ -391,6 +396,8 @@ func (rl *relay) facts(readErr error) *dialect.Response {
 	switch {
 	case rl.partErr != nil:
 		res.End, res.EndDetail = steno.EndUnknown, "the log failed while the answer went through"
+	case readErr == nil && rl.stream == nil && res.End == steno.EndUpstreamCut:
+		res.End, res.EndDetail = steno.EndErrorInAnswer, "the answer came whole and is not the JSON that it should be"
 	case readErr == nil && (rl.stream == nil || rl.stream.Finished() || res.End != steno.EndUpstreamCut):
 	case rl.clientGone || cause != nil || errors.Is(readErr, errClientGone):
 		res.End, res.EndDetail = steno.EndClientGone, "the client left before the end of its answer"
