@@ -24,6 +24,7 @@ type cutter struct {
 	marks []span
 	end   int  // of the last range
 	loose bool // a value that belongs to no range stands behind it
+	whole bool // the last range is a member's whole value, so that what closes the body may go with it
 }
 
 type span struct {
@@ -37,7 +38,7 @@ func (c *cutter) add(start, end int, kind steno.Kind) {
 		start = c.end
 	}
 	c.cuts = append(c.cuts, span{start, end, kind})
-	c.end, c.loose = end, false
+	c.end, c.loose, c.whole = end, false, false
 }
 
 // mark notes cache marks in the value n of the tape, to be cut out of the pieces they stand in.
@@ -69,6 +70,9 @@ func isSpace(b byte) bool { return b == ' ' || b == '\n' || b == '\t' || b == '\
 
 // pieces is the whole body in pieces.
 func (c *cutter) pieces() []steno.Piece {
+	if n := len(c.cuts); n > 0 && c.whole && !c.loose {
+		c.cuts[n-1].end = len(c.body)
+	}
 	out := make([]steno.Piece, 0, len(c.cuts)+len(c.marks)+2)
 	at := 0
 	for _, s := range c.cuts {

@@ -5,10 +5,15 @@ import "github.com/steno-audit/steno"
 // whole makes the value v a piece.
 func (p *requestParser) whole(v int, kind steno.Kind) {
 	s, e := p.reader.place(v)
+	if e-s <= len(`""`) { // empty
+		p.cut.loose = true
+		return
+	}
 	if p.marked {
 		p.cut.mark(p.reader.tape, v)
 	}
 	p.cut.add(s, e, kind)
+	p.cut.whole = true
 }
 
 // each makes every element of the array v a piece with the separator before it.

@@ -109,6 +109,7 @@ func (p *requestParser) members() {
 		p.Texts[i].New = !p.history
 	}
 	if end, size := t.space(int(t.nodes[root].end)), len(p.cut.body); end < size {
+		p.cut.loose = true
 		p.Texts = append(p.Texts, Text{Start: end, End: size, Origin: "user", New: true, plain: true})
 	}
 	p.Documents = p.documents.list

@@ -63,6 +63,7 @@ type script struct {
 	body   []byte
 	of     string
 	turns  []Turn
+	called map[string]string // names of the tools called, by the calls' ids
 }
 
 func (s *script) request() []Turn {
@@ -176,6 +177,14 @@ func (s *script) messages(v int) bool {
 		}
 		s.reader.items = s.reader.items[:0]
 		s.reader.message(el)
+		for _, it := range s.reader.items {
+			if it.kind == steno.KindToolCall && it.id != "" {
+				if s.called == nil {
+					s.called = map[string]string{}
+				}
+				s.called[it.id] = it.name
+			}
+		}
 		turn := Turn{Role: who.speaker(), New: isNew, Parts: s.parts(kind), Name: t.str(t.get(el, "name"), maxName)}
 		if who == toolRole {
 			turn.ID = t.str(t.get(el, "tool_call_id"), maxName)
@@ -186,6 +195,9 @@ func (s *script) messages(v int) bool {
 				if turn.ID == "" && p.Kind == steno.KindToolResult {
 					turn.ID = p.ID
 				}
+			}
+			if turn.Name == "" {
+				turn.Name = s.called[turn.ID]
 			}
 		}
 		if n := len(s.turns); n > 0 && t.get(el, "role") == 0 && s.turns[n-1].Role == turn.Role && s.turns[n-1].New == isNew &&
