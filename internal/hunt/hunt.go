@@ -126,8 +126,24 @@ func needles(word string) []needle {
 	return out
 }
 
+// prepared is a canary with its disguises.
+type prepared struct {
+	Canary
+	needles []needle
+}
+
+func prepare(canaries []Canary) []prepared {
+	out := make([]prepared, len(canaries))
+	for i, c := range canaries {
+		out[i] = prepared{c, needles(c.Word)}
+	}
+	return out
+}
+
 // In looks through data, and through what is compressed in it.
-func In(path string, data []byte, canaries []Canary) []Hit {
+func In(path string, data []byte, canaries []Canary) []Hit { return in(path, data, prepare(canaries)) }
+
+func in(path string, data []byte, canaries []prepared) []Hit {
 	var hits []Hit
 	look(data, canaries, func(c Canary, disguise string, at int64) { hits = append(hits, Hit{c, disguise, path, at}) })
 	for at := range data {
@@ -142,11 +158,11 @@ func In(path string, data []byte, canaries []Canary) []Hit {
 	return hits
 }
 
-func look(data []byte, canaries []Canary, found func(Canary, string, int64)) {
+func look(data []byte, canaries []prepared, found func(Canary, string, int64)) {
 	for _, c := range canaries {
-		for _, n := range needles(c.Word) {
+		for _, n := range c.needles {
 			if at := bytes.Index(data, n.bytes); at >= 0 {
-				found(c, n.disguise, int64(at))
+				found(c.Canary, n.disguise, int64(at))
 			}
 		}
 	}
@@ -183,6 +199,7 @@ func unpack(b []byte) (plain []byte, how string) {
 
 // Files looks through all files under the roots; a root that does not exist is an error.
 func Files(canaries []Canary, roots ...string) (hits []Hit, looked int, err error) {
+	ready := prepare(canaries)
 	for _, root := range roots {
 		err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || !d.Type().IsRegular() {
@@ -193,7 +210,7 @@ func Files(canaries []Canary, roots ...string) (hits []Hit, looked int, err erro
 				return fmt.Errorf("couldn't look into %s: %w", path, err)
 			}
 			looked++
-			hits = append(hits, In(path, b, canaries)...)
+			hits = append(hits, in(path, b, ready)...)
 			return nil
 		})
 		if err != nil {
