@@ -8,6 +8,8 @@ import (
 
 // cache is what cache_control marks make of a prompt.
 type cache struct {
+	upto                   int // tokens before the last mark
+	hour                   bool
 	write5m, write1h, read int
 }
 
@@ -17,20 +19,20 @@ type messagesOptions struct {
 
 func (a *ask) readMessages(counting bool) (*messagesOptions, *apiError) {
 	o := &messagesOptions{}
-	var messages []byte
+	var messages, system, tools []byte
 	limit := false
 	for k, v := range members(a.body) {
 		switch k {
 		case "messages":
 			messages = v
 		case "system":
-			a.tokens += 4 + contentTokens(v)
+			system = v
 		case "stream":
 			a.stream = truth(v)
 		case "max_tokens":
 			a.most, limit = number(v, 0), true
 		case "tools":
-			a.setTools(v)
+			tools = v
 		case "tool_choice":
 			a.setChoice(v)
 		case "stop_sequences":
@@ -51,6 +53,11 @@ func (a *ask) readMessages(counting bool) (*messagesOptions, *apiError) {
 	if limit && a.most < 1 {
 		return nil, badRequest("", "", "max_tokens: Input should be greater than or equal to 1")
 	}
+	// A prompt is tools, system, messages, in whichever order they come.
+	a.setTools(tools)
+	o.cache.mark(a, tools)
+	a.tokens += 4 + contentTokens(system)
+	o.cache.mark(a, system)
 	for m := range elements(messages) {
 		role, content := text(member(m, "role")), member(m, "content")
 		if role != "user" && role != "assistant" {
@@ -60,11 +67,12 @@ func (a *ask) readMessages(counting bool) (*messagesOptions, *apiError) {
 			role = "tool"
 		}
 		a.turn(role, content)
+		o.cache.mark(a, content)
 	}
 	if a.turns == 0 {
 		return nil, badRequest("", "", "messages: at least one message is required")
 	}
-	o.cache = a.readCache()
+	o.cache.settle(a)
 	a.read()
 	return o, nil
 }
@@ -78,21 +86,25 @@ func hasToolResult(content []byte) bool {
 	return false
 }
 
-// readCache counts what the marks in a prompt put into a provider's cache: all
-// up to the last mark; what the model's last answer followed is there already.
-func (a *ask) readCache() cache {
-	mark := bytes.LastIndex(a.body, []byte(`"cache_control"`))
-	if mark < 0 {
-		return cache{}
+// mark notes that the prompt so far is to be cached, if its newest part says so.
+func (c *cache) mark(a *ask, part []byte) {
+	i := bytes.LastIndex(part, []byte(`"cache_control"`))
+	if i < 0 {
+		return
 	}
-	upto := a.tokens * mark / len(a.body)
-	c := cache{read: min(a.cached, upto)}
-	if bytes.Contains(a.body[mark:min(len(a.body), mark+80)], []byte(`"1h"`)) {
-		c.write1h = upto - c.read
+	c.upto = a.tokens
+	c.hour = bytes.Contains(part[i:min(len(part), i+80)], []byte(`"1h"`))
+}
+
+// settle counts what the marks put into a provider's cache: all up to the last
+// mark; what the model's last answer followed is there already.
+func (c *cache) settle(a *ask) {
+	c.read = min(a.cached, c.upto)
+	if c.hour {
+		c.write1h = c.upto - c.read
 	} else {
-		c.write5m = upto - c.read
+		c.write5m = c.upto - c.read
 	}
-	return c
 }
 
 func (s *Stub) messages(a *ask) (reply, *apiError) {
