@@ -28,8 +28,6 @@ type Config struct {
 	Console string                                          // the console's address, "" at rest
 	Record  func(ctx context.Context, d *steno.Draft) error // makes a record durable
 	Gap     func() (steno.LogGap, bool)                     // calls that passed unrecorded; nil: none ever
-	Clock   func() steno.ClockState                         // nil: unknown
-	Harden  func() []string                                 // what keeps plain text off the disk, in words; nil: not said
 	Metrics *prometheus.Registry                            // served under /-/metrics; nil: not served
 }
 
@@ -39,11 +37,13 @@ type Reader struct {
 	vkey  string
 	start time.Time
 	audit *audit
+
+	verifying chan struct{} // holds one token
 }
 
 // NewReader returns a reader of an open log.
 func NewReader(cfg Config) *Reader {
-	r := &Reader{cfg: cfg, start: time.Now(), audit: newAudit(cfg.Record)}
+	r := &Reader{cfg: cfg, start: time.Now(), audit: newAudit(cfg.Record), verifying: make(chan struct{}, 1)}
 	if _, vkey, err := cfg.Keys.Signer(); err == nil {
 		r.vkey = vkey
 	}
@@ -91,45 +91,12 @@ func statusOf(err error) *Error {
 	return out
 }
 
-// Query says which exchanges or events. Empty members do not narrow.
-type Query struct {
-	User   string
-	Model  string // asked or answered
-	Flag   string
-	Status string // see Row.Status
-	Type   string // of events: "security.alert"
-	Since  time.Time
-	Until  time.Time
-	Limit  int // 0: 50; at most 1000
-}
-
-// Row is one exchange in a list. Its JSON is a contract with scripts.
-type Row struct {
-	ID            string       `json:"id"`
-	Time          time.Time    `json:"time"`
-	User          string       `json:"user"`
-	Model         string       `json:"model"`
-	AnsweredModel string       `json:"answered_model"`
-	Status        string       `json:"status"` // open, or a steno.End
-	InputTokens   *int64       `json:"input_tokens"`
-	OutputTokens  *int64       `json:"output_tokens"`
-	Cost          *string      `json:"cost"` // USD, exact decimal; null: unpriced or unknown
-	LatencyMS     *float64     `json:"latency_ms"`
-	Flags         []steno.Flag `json:"flags"`
-}
-
-// EventRow is one event in a list.
-type EventRow struct {
-	ID        string       `json:"id"`
-	Time      time.Time    `json:"time"`
-	Type      string       `json:"type"`
-	Exchange  string       `json:"exchange,omitempty"`
-	User      string       `json:"user,omitempty"`
-	Flags     []steno.Flag `json:"flags,omitempty"`
-	Outcome   string       `json:"outcome,omitempty"` // the end of a call, the action of a check, what an operator did
-	Leaf      uint64       `json:"leaf"`
-	WrittenAt time.Time    `json:"written_at"`
-}
+// What lists are made of is the index's; its JSON is a contract with scripts.
+type (
+	Query    = index.Query
+	Row      = index.Row
+	EventRow = index.EventRow
+)
 
 // Page is an answer to a query, oldest first; More says that older ones fit too.
 type Page struct {
@@ -157,16 +124,7 @@ func (c Change) MarshalJSON() ([]byte, error) {
 	return json.Marshal(c.Event)
 }
 
-// Count is how many exchanges began in one step of time.
-type Count struct {
-	Start   time.Time `json:"start"`
-	Count   int       `json:"count"`
-	Flagged int       `json:"flagged"`
-	Failed  int       `json:"failed"` // ended otherwise than complete
-}
-
-// Counts are zero-based and without holes from Since to Until; a time without records is Known: false only where the
-// index has not come so far yet.
+// Counts are the exchanges that began in each step of time, without holes from Since to Until.
 type Counts struct {
 	Since time.Time `json:"since"`
 	Until time.Time `json:"until"`
