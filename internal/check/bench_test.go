@@ -2,6 +2,7 @@ package check
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -64,6 +65,23 @@ func BenchmarkJSON(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		k.JSON(b.Context(), raw, User)
+	}
+}
+
+// Texts made to cost as much as they can: the time must grow with the text's
+// length, not with its square.
+func BenchmarkHostile(b *testing.B) {
+	k := checker(b)
+	for _, s := range []string{"curl ", "curl a\n", "key=", "ignore . . . ", "-----BEGIN PRIV" + "ATE KEY-----a", "ey", "[\"", "{\"a\":\"", "![a](http://a"} {
+		for _, kib := range []int{64, 256} {
+			text := filled(s, kib<<10)
+			b.Run(fmt.Sprintf("%.8q/%dK", s, kib), func(b *testing.B) {
+				b.SetBytes(int64(len(text)))
+				for b.Loop() {
+					k.JSON(b.Context(), text, Tool)
+				}
+			})
+		}
 	}
 }
 

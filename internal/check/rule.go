@@ -110,24 +110,35 @@ func newMatcher(ps []pattern) (*matcher, error) {
 func (m *matcher) find(ctx context.Context, text, lower []byte, fn func(pattern int, loc []int)) {
 	ws := m.windows(lower)
 	for i := 0; i < len(ws); {
-		w := ws[i]
-		if m.patterns[w.pattern].anchored != nil {
-			i++
+		// Windows that overlap are one piece of text.
+		from, w := i, ws[i]
+		sum := w.end - w.start
+		for i++; i < len(ws) && ws[i].pattern == w.pattern && ws[i].start <= w.end; i++ {
+			w.end = max(w.end, ws[i].end)
+			sum += ws[i].end - ws[i].start
+		}
+		if m.patterns[w.pattern].anchored == nil || sum > mostLooks*(w.end-w.start) {
+			if ctx.Err() != nil {
+				return
+			}
+			w.start = max(0, w.start-edge)
+			m.look(text, w, fn)
+			continue
+		}
+		for _, w := range ws[from:i] {
 			if ctx.Err() != nil {
 				return
 			}
 			m.lookAt(text, w, fn)
-			continue
 		}
-		for i++; i < len(ws) && ws[i].pattern == w.pattern && ws[i].start <= w.end; i++ {
-			w.end = max(w.end, ws[i].end)
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		m.look(text, w, fn)
 	}
 }
+
+// mostLooks is how often a byte may be looked at for one pattern, each time
+// as part of a match that begins elsewhere. Beyond that one run over the
+// whole piece is cheaper: a text made of nothing but a rule's keyword must not
+// cost its length times the rule's.
+const mostLooks = 8
 
 // windows gives the pieces of text worth a look, in order.
 func (m *matcher) windows(lower []byte) []window {
@@ -158,7 +169,7 @@ func (u *use) windows(ws []window, lower []byte, at int) []window {
 		return ws
 	}
 	if len(u.heads) == 0 {
-		return append(ws, window{u.pattern, max(0, at-u.before-edge), min(len(lower), end+u.after+edge)})
+		return append(ws, window{u.pattern, max(0, at-u.before), min(len(lower), end+u.after+edge)})
 	}
 	for _, h := range u.heads {
 		if h.fits(lower, at) {
