@@ -78,9 +78,9 @@ func (r *reader) message(n int) {
 	}
 	first := len(r.items)
 	r.content(r.get(n, "content"), origin, kind)
-	if kind == steno.KindToolResult && r.detail {
+	if id := r.get(n, "tool_call_id"); kind == steno.KindToolResult && r.detail && id != 0 {
 		for i := first; i < len(r.items); i++ {
-			r.items[i].id = r.str(r.get(n, "tool_call_id"), maxName)
+			r.items[i].id = r.str(id, maxName)
 			r.items[i].name = r.str(r.get(n, "name"), maxName)
 		}
 	}

@@ -150,6 +150,9 @@ func (s *Stream) event(data []byte, end int) {
 	}
 	var typ string
 	if s.tape.parse(data) < 0 || s.tape.shape(root) != object {
+		if s.closed {
+			return // half an event says nothing
+		}
 		s.bad++
 		typ = string(s.name)
 	} else if v := s.tape.get(root, "type"); s.tape.shape(v) == text {
@@ -377,9 +380,7 @@ func (s *Stream) close() {
 	if end > s.line {
 		s.endLine(src, end, end)
 	}
-	bad := s.bad
 	if len(s.data) > 0 {
 		s.dispatch(src, end)
 	}
-	s.bad = bad // half an event is no odd one
 }

@@ -192,7 +192,7 @@ func (s *script) messages(v int) bool {
 				turn.ID = t.str(t.get(el, "call_id"), maxName)
 			}
 			for _, p := range turn.Parts {
-				if turn.ID == "" && p.Kind == steno.KindToolResult {
+				if turn.ID == "" {
 					turn.ID = p.ID
 				}
 			}
