@@ -46,8 +46,8 @@ type Config struct {
 	HeaderTimeout  time.Duration
 	IdleTimeout    time.Duration
 	FS             disk.FS
-	SpoolDir       string // large bodies under way
-	IDsDir         string // ids of submitted events
+	SpoolDir       string            // large bodies under way
+	IDsDir         string            // ids of submitted events
 	Checks         map[string]string // flag → record, alert, block; a flag not named: record
 	Checker        *check.Checker
 	Prices         *price.Table

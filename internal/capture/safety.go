@@ -47,12 +47,18 @@ var origins = map[string]check.Origin{
 	"user": check.User, "assistant": check.User, "system": check.System, "tool": check.Tool, "document": check.Tool, "output": check.Output,
 }
 
+// checkTime bounds the checks of one body.
+const checkTime = 500 * time.Millisecond
+
 var checkSources = []string{check.SourceSecrets, check.SourceInjection}
 
 // checkTexts runs the checks over the new texts of a body. Spans of findings are ranges of the (decoded) body.
 func (g *Gateway) checkTexts(ctx context.Context, body []byte, texts []dialect.Text, direction, of string) *steno.Safety {
 	s := &steno.Safety{}
 	start := time.Now()
+	// The checks cost time in proportion to the text, whatever the text is; what does not fit is recorded as not done.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTime)
+	defer cancel()
 	for _, t := range texts {
 		words := t.Words(body)
 		if len(words) == 0 || (g.seen.before(words) && !t.New) {
@@ -63,9 +69,14 @@ func (g *Gateway) checkTexts(ctx context.Context, body []byte, texts []dialect.T
 			s.Findings = append(s.Findings, g.finding(f, t, body, direction, of))
 		}
 	}
-	micros := time.Since(start).Microseconds()
+	c := steno.Check{Direction: direction, Outcome: "done", Micros: time.Since(start).Microseconds()}
+	if ctx.Err() != nil {
+		c.Outcome, c.Reason = "not_done", "it took more than "+checkTime.String()
+	}
 	for _, name := range checkSources {
-		s.Checks = append(s.Checks, steno.Check{Name: name, Version: g.cfg.Checker.Version(name), Direction: direction, Outcome: "done", Micros: micros})
+		if c.Name, c.Version = name, g.cfg.Checker.Version(name); c.Version != "" {
+			s.Checks = append(s.Checks, c)
+		}
 	}
 	s.Action = strongest(s.Findings)
 	return s
@@ -165,6 +176,10 @@ func (x *exchange) price(m *steno.Model, res *steno.Result) {
 	name := m.Answered
 	if name == "" {
 		name = m.Asked
+	}
+	if m.ServiceTier != "" && m.ServiceTier != "default" && m.ServiceTier != "standard" && m.ServiceTier != "auto" {
+		res.Cost = &steno.Cost{State: "unpriced"} // the table has the prices of the standard tier
+		return
 	}
 	res.Cost = x.g.cost(m.Provider, name, m.Asked, x.received, u)
 }
