@@ -159,8 +159,15 @@ func shortID(id fmt.Stringer) string { return id.String()[:16] }
 func localTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
 var exchangeColumns = []column{
-	{name: "ID"}, {name: "TIME", grow: 19}, {name: "USER", shrink: 6, grow: 10}, {name: "MODEL", shrink: 10, grow: 24}, {name: "STATUS", grow: 8},
-	{name: "TOKENS", right: true, grow: 10}, {name: "COST", right: true, grow: 10}, {name: "LATENCY", right: true, grow: 8}, {name: "FLAGS"},
+	{name: "ID"},
+	{name: "TIME", grow: 19},
+	{name: "USER", shrink: 6, grow: 10},
+	{name: "MODEL", shrink: 10, grow: 24},
+	{name: "STATUS", grow: 8},
+	{name: "TOKENS", right: true, grow: 10},
+	{name: "COST", right: true, grow: 10},
+	{name: "LATENCY", right: true, grow: 8},
+	{name: "FLAGS"},
 }
 
 func exchangeCells(r *serve.Row) []cell {
@@ -248,8 +255,13 @@ func milliseconds(ms float64) string {
 }
 
 var eventColumns = []column{
-	{name: "ID"}, {name: "TIME", grow: 19}, {name: "TYPE", grow: 24}, {name: "USER", shrink: 6, grow: 10}, {name: "EXCHANGE", grow: 16},
-	{name: "LEAF", right: true, grow: 8}, {name: "FLAGS"},
+	{name: "ID"},
+	{name: "TIME", grow: 19},
+	{name: "TYPE", grow: 24},
+	{name: "USER", shrink: 6, grow: 10},
+	{name: "EXCHANGE", grow: 16},
+	{name: "LEAF", right: true, grow: 8},
+	{name: "FLAGS"},
 }
 
 func eventCells(e *serve.EventRow) []cell {

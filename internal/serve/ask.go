@@ -7,8 +7,10 @@ import (
 	"iter"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/steno-audit/steno"
 	"github.com/steno-audit/steno/internal/index"
 )
 
@@ -83,8 +85,8 @@ func (r *Reader) Follow(ctx context.Context, who Actor, q Query, events bool) (i
 		return nil, err
 	}
 	return func(yield func(Change, error) bool) {
-		err := r.follow(ctx, who, q, events, access{what: what, query: queryWords(&q), user: q.User}, func(c Change) bool { return yield(c, nil) })
-		if err != nil && ctx.Err() == nil {
+		f := &follower{r: r, who: who, q: q, events: events, what: what, shown: map[steno.ID]string{}, yield: yield}
+		if err := f.run(ctx); err != nil && ctx.Err() == nil {
 			yield(Change{}, err)
 		}
 	}, nil
@@ -109,20 +111,20 @@ func (r *Reader) Count(ctx context.Context, who Actor, q Query, step time.Durati
 	if err := r.audit.session(ctx, who, access{what: "count", query: queryWords(&q), user: q.User, rows: len(steps)}); err != nil {
 		return nil, err
 	}
-	return &Counts{Since: q.Since.UTC(), Until: q.Until.UTC(), Step: step.String(), Steps: steps}, nil
+	return &Counts{Since: q.Since.UTC(), Until: q.Until.UTC(), Step: step.String(), Steps: append([]index.Bucket{}, steps...)}, nil
 }
 
 const maxSteps = 10_000
 
 // Fields are those whose values can be asked for.
-var Fields = []string{"user", "model", "flag", "status", "conversation", "type"}
+var Fields = []string{"user", "model", "flag", "status"}
 
 // Values returns values of a field that begin with a prefix, for completion.
 func (r *Reader) Values(ctx context.Context, who Actor, field, prefix string) ([]string, error) {
 	if !slices.Contains(Fields, field) {
-		return nil, badRequest("fields are "+joinNames(Fields), "there is no field %q", field)
+		return nil, badRequest("fields are "+strings.Join(Fields, ", "), "there is no field %q", field)
 	}
-	values, err := r.cfg.Index.Values(ctx, field, prefix)
+	values, err := r.cfg.Index.Values(ctx, field, prefix, 0)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't ask the index: %w", err)
 	}
@@ -130,19 +132,28 @@ func (r *Reader) Values(ctx context.Context, who Actor, field, prefix string) ([
 	return append([]string{}, values...), r.audit.session(ctx, who, acc)
 }
 
+const minID = 4 // characters of an id that are looked for
+
 // lookUp finds what an id or its beginning names.
 func (r *Reader) lookUp(ctx context.Context, id string) (index.Found, error) {
+	if len(id) < minID {
+		return index.Found{}, badRequest("", "%s is too short for an id; give at least its first %d characters", quote(id), minID)
+	}
 	r.current(ctx)
 	f, err := r.cfg.Index.Find(ctx, id)
 	var several *index.AmbiguousError
+	var none *index.NotFoundError
 	switch {
 	case errors.As(err, &several):
-		e := &Error{Status: http.StatusConflict, Message: err.Error(), Hint: "give more digits"}
+		e := &Error{Status: http.StatusConflict, Message: fmt.Sprintf("%s may mean one of %d things", quote(id), len(several.Candidates)), Hint: "give more of the id"}
+		if several.More {
+			e.Message = fmt.Sprintf("%s may mean more than %d things", quote(id), len(several.Candidates))
+		}
 		for _, c := range several.Candidates {
 			e.Candidates = append(e.Candidates, c.String())
 		}
 		return f, e
-	case errors.Is(err, index.ErrNotFound):
+	case errors.As(err, &none):
 		return f, &Error{
 			Status: http.StatusNotFound, Message: "nothing in the log has an id that is or begins with " + quote(id),
 			Hint: "ids are those of exchanges, of events, and the provider's of an answer",

@@ -3,7 +3,6 @@ package serve
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"github.com/steno-audit/steno"
 	"github.com/steno-audit/steno/internal/dialect"
 	"github.com/steno-audit/steno/internal/index"
-	"github.com/steno-audit/steno/internal/seal"
 )
 
 const (
@@ -60,9 +58,6 @@ func (r *Reader) find(ctx context.Context, id string) ([]*entry, found, error) {
 		return nil, found{}, err
 	}
 	name := found{id: f.Exchange, exchange: !f.Exchange.IsZero()}
-	if !name.exchange {
-		name.id = f.Record
-	}
 	slices.Sort(f.Leaves)
 	entries := make([]*entry, 0, len(f.Leaves))
 	for _, i := range f.Leaves {
@@ -74,6 +69,9 @@ func (r *Reader) find(ctx context.Context, id string) ([]*entry, found, error) {
 	}
 	if len(entries) == 0 {
 		return nil, name, &Error{Status: http.StatusNotFound, Message: "nothing in the log has the id " + quote(id)}
+	}
+	if !name.exchange || !slices.ContainsFunc(entries, (*entry).ofCall) {
+		name = found{id: entries[0].leaf.Record} // an event that belongs to no call, or to one of which there is no record
 	}
 	return entries, name, nil
 }

@@ -61,6 +61,11 @@ func (r *Reader) entry(i uint64, want steno.Section) (*entry, error) {
 
 func (e *entry) flag(f steno.LeafFlags) bool { return e.leaf.Flags&f != 0 }
 
+// ofCall says whether the record is one of a call, and not only about it.
+func (e *entry) ofCall() bool {
+	return e.flag(steno.FlagOpens|steno.FlagContinues|steno.FlagCloses) || e.opened != nil && strings.HasPrefix(e.opened.Type, "inference.")
+}
+
 // record is the entry as it is shown.
 func (e *entry) record() Record {
 	rec := Record{

@@ -124,10 +124,10 @@ func (c Change) MarshalJSON() ([]byte, error) {
 	return json.Marshal(c.Event)
 }
 
-// Counts are the exchanges that began in each step of time, without holes from Since to Until.
+// Counts are the exchanges that began in each step of time; steps in which none began are left out.
 type Counts struct {
-	Since time.Time `json:"since"`
-	Until time.Time `json:"until"`
-	Step  string    `json:"step"` // a Go duration
-	Steps []Count   `json:"steps"`
+	Since time.Time      `json:"since"`
+	Until time.Time      `json:"until"`
+	Step  string         `json:"step"` // a Go duration
+	Steps []index.Bucket `json:"steps"`
 }
