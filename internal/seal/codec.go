@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/binary"
 	"errors"
@@ -30,8 +31,8 @@ var ErrSealed = errors.New("sealed bytes are damaged or not of format 1")
 var dictionary []byte
 
 const (
-	minCompressed = 64      // below, a frame's head eats what is won
-	maxDictPlain  = 8 << 10 // above, what is before in the text itself is dictionary enough
+	minCompressed = 64       // below, a frame's head eats what is won
+	maxDictPlain  = 32 << 10 // above, what is before in the text itself is dictionary enough
 	padFields     = 32
 	padIdentity   = 64
 	padMax        = 64
@@ -67,8 +68,11 @@ func encode(b []byte, stream bool, pad int) (codec, []byte) {
 		try(codecZstd, zstdPlain.EncodeAll(b, nil))
 	}
 	if stream && looksLikeStream(b) {
-		if e, ok := encodeStream(b); ok {
-			try(codecStream, e)
+		// Decoding it again costs little and makes sure, whatever the stream is, that it is the bytes of the wire.
+		if e, ok := encodeStream(b); ok && len(e) < len(best) {
+			if back, err := decodeStream(e); err == nil && bytes.Equal(back, b) {
+				try(codecStream, e)
+			}
 		}
 	}
 	return how, best
