@@ -242,7 +242,7 @@ func (a *answer) filtered(n int, direction string) {
 		if t.shape(t.get(v, "detected")) == yes || t.shape(t.get(v, "filtered")) == yes {
 			score = max(score, 1)
 		}
-		if score == 0 {
+		if score == 0 || len(a.findings) >= maxFindings {
 			continue
 		}
 		rule := "content_filter/" + name
@@ -274,12 +274,21 @@ func filterFlag(category string) steno.Flag {
 	return "other"
 }
 
+// Limits on what a provider may say of one answer.
+const (
+	maxChoices  = 1024
+	maxFindings = 64
+)
+
 // choice finds or makes the choice of an index.
 func (a *answer) choice(index int) *choice {
 	for i := range a.choices {
 		if a.choices[i].index == index {
 			return &a.choices[i]
 		}
+	}
+	if len(a.choices) >= maxChoices {
+		return &a.choices[maxChoices-1]
 	}
 	a.choices = append(a.choices, choice{index: index})
 	return &a.choices[len(a.choices)-1]

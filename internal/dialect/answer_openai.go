@@ -17,10 +17,7 @@ func (a *answer) completion(n int) {
 	a.promptFilter(n)
 	i := 0
 	for c := range t.elements(choices) {
-		index := i
-		if v := t.integer(t.get(c, "index")); v != nil {
-			index = int(*v)
-		}
+		index := t.index(t.get(c, "index"), i)
 		i++
 		first := len(a.reader.items)
 		if msg := t.get(c, "message"); t.shape(msg) == object {

@@ -161,3 +161,33 @@ func FuzzSpan(f *testing.F) {
 		}
 	})
 }
+
+// Bodies made to be costly take time in proportion to their length.
+func TestCostlyBodies(t *testing.T) {
+	const n = 100_000
+	for name, body := range map[string]string{
+		"members":  `{` + strings.Repeat(`"a":1,`, n) + `"b":2}`,
+		"messages": `{"messages":[` + strings.Repeat(`{},`, n) + `{}]}`,
+		"marks":    `{"messages":[` + strings.Repeat(`{"cache_control":1},`, n) + `{}]}`,
+		"tools":    `{"tools":[` + strings.Repeat(`{"name":"a"},`, n) + `{}]}`,
+		"texts":    `{"input":[` + strings.Repeat(`"a",`, n) + `"b"]}`,
+		"blocks":   `{"messages":[{"role":"user","content":[` + strings.Repeat(`{"type":"document","title":"x"},`, n) + `{}]}]}`,
+		"calls":    `{"choices":[{"message":{"tool_calls":[` + strings.Repeat(`{"id":"x"},`, n) + `{}]}}]}`,
+		"choices":  `{"choices":[` + strings.Repeat(`{"index":1,"finish_reason":"stop"},`, n) + `{}]}`,
+		"content":  `{"content":[` + strings.Repeat(`{"type":"text","text":"a"},`, n) + `{}]}`,
+		"nested":   `{"messages":[` + strings.Repeat(`{"type":"message","content":[`, 200) + strings.Repeat(`]}`, 200) + `]}`,
+	} {
+		for _, c := range allCalls {
+			r := parse(t, c, body)
+			if got, err := steno.Join(r.Pieces); err != nil || len(got) != len(body) {
+				t.Errorf("%s: %v", name, err)
+			}
+			c.ParseResponse(200, plainJSON, []byte(body), false)
+		}
+	}
+	var many strings.Builder
+	for i := range n / 4 {
+		many.WriteString(events(`{"choices":[{"index":` + strings.Repeat("1", 1+i%5) + `,"delta":{"content":"a"}}]}`))
+	}
+	chat.ParseResponse(200, sse, []byte(many.String()), false)
+}

@@ -9,13 +9,14 @@ import (
 	"github.com/steno-audit/steno"
 )
 
-// Limits on identity and parameters that are taken from a request, in bytes.
+// Limits on what is taken from a request, in bytes where nothing else is said.
 const (
 	maxUser      = 256
 	maxParameter = 8192
 	minWords     = 24   // a parameter shorter than this is not looked at by checks
 	minDocument  = 256  // a document in a message shorter than this is no piece of its own
 	maxTools     = 1024 // names of tools
+	maxLooked    = 64   // members that are looked for a second time
 )
 
 // Request is what a request says.
@@ -95,14 +96,13 @@ type requestParser struct {
 // members goes through the request in the order of its bytes.
 func (p *requestParser) members() {
 	t := p.reader.tape
-	seen := map[string]bool{}
+	looked := 0
 	for k, v := range t.members(root) {
-		name := string(t.bytes(k))
-		if seen[name] && p.Problem == "" {
+		name := t.bytes(k)
+		if looked++; looked <= maxLooked && p.Problem == "" && t.get(root, string(name)) != v {
 			p.Problem = "the request has a member twice; the last one counts"
 		}
-		seen[name] = true
-		p.member(name, v)
+		p.member(string(name), v)
 	}
 	p.history = p.history || p.Prompt.Previous != "" || p.Conversation != ""
 	for _, i := range p.first {

@@ -199,10 +199,7 @@ func (s *Stream) chunk(end int) {
 	a.known = a.known || t.shape(choices) == array
 	i := 0
 	for c := range t.elements(choices) {
-		index := i
-		if v := t.integer(t.get(c, "index")); v != nil {
-			index = int(*v)
-		}
+		index := t.index(t.get(c, "index"), i)
 		i++
 		s.delta(t.get(c, "delta"), index)
 		s.fragment(t.get(c, "text"), slot{choice: index, field: 'c'}, item{origin: "output"})
@@ -252,9 +249,7 @@ func (s *Stream) delta(d, choice int) {
 func (s *Stream) toolFragment(call, choice int) {
 	t, a := &s.tape, s.answer
 	at := slot{choice: choice, field: 'f', part: 1}
-	if v := t.integer(t.get(call, "index")); v != nil {
-		at.index = int(*v)
-	}
+	at.index = t.index(t.get(call, "index"), 0)
 	id := t.get(call, "id")
 	fresh := t.shape(id) == text && a.reader.nonEmpty(id)
 	for i := len(a.reader.items) - 1; i >= 0; i-- {

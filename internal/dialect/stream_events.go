@@ -37,16 +37,10 @@ func (s *Stream) responseEvent(typ string) {
 
 func (s *Stream) place(field byte) slot {
 	t := &s.tape
-	at := slot{field: field}
-	if v := t.integer(t.get(root, "output_index")); v != nil {
-		at.index = int(*v)
+	return slot{
+		index: t.index(t.get(root, "output_index"), 0), field: field,
+		part: t.index(t.get(root, "content_index"), t.index(t.get(root, "summary_index"), 0)),
 	}
-	for _, name := range [...]string{"content_index", "summary_index"} {
-		if v := t.integer(t.get(root, name)); v != nil {
-			at.part = int(*v)
-		}
-	}
-	return at
 }
 
 func (s *Stream) responseDelta(typ string) {
@@ -135,11 +129,7 @@ func (s *Stream) messageEvent(typ string) {
 }
 
 func (s *Stream) blockSlot(field byte) slot {
-	at := slot{field: field}
-	if v := s.tape.integer(s.tape.get(root, "index")); v != nil {
-		at.index = int(*v)
-	}
-	return at
+	return slot{field: field, index: s.tape.index(s.tape.get(root, "index"), 0)}
 }
 
 func (s *Stream) blockStart(n int) {

@@ -415,14 +415,14 @@ func (t *tape) raw(n int) []byte {
 
 // is compares a text or key.
 func (t *tape) is(n int, s string) bool {
-	v := t.nodes[n]
-	if v.shape != text && v.shape != key {
+	v := &t.nodes[n]
+	switch {
+	case v.shape != text && v.shape != key:
 		return false
+	case v.escaped:
+		return string(unquote(nil, t.inner(n))) == s
 	}
-	if !v.escaped {
-		return string(t.inner(n)) == s
-	}
-	return string(unquote(nil, t.inner(n))) == s
+	return int(v.end-v.start) == len(s) && string(t.src[v.start:v.end]) == s
 }
 
 // word is a text as it says, without a copy where it has no escapes; nil if n is no text.
@@ -440,19 +440,35 @@ func (t *tape) bytes(n int) []byte {
 // str is a text that becomes metadata: valid UTF-8, at most limit bytes; "" if n is no text.
 func (t *tape) str(n, limit int) string { return clip(t.bytes(n), limit) }
 
-// integer is a number without fraction; nil if n is none.
-func (t *tape) integer(n int) *int64 {
+// whole is a number without fraction.
+func (t *tape) whole(n int) (v int64, ok bool) {
 	if t.nodes[n].shape != number {
-		return nil
+		return 0, false
 	}
 	if v, err := strconv.ParseInt(string(t.inner(n)), 10, 64); err == nil {
-		return &v
+		return v, true
 	}
 	f, err := strconv.ParseFloat(string(t.inner(n)), 64)
-	if v := int64(f); err == nil && f >= -1<<53 && f <= 1<<53 && float64(v) == f {
+	if v = int64(f); err == nil && f >= -1<<53 && f <= 1<<53 && float64(v) == f {
+		return v, true
+	}
+	return 0, false
+}
+
+// integer is a number without fraction; nil if n is none.
+func (t *tape) integer(n int) *int64 {
+	if v, ok := t.whole(n); ok {
 		return &v
 	}
 	return nil
+}
+
+// index is a number without fraction that is no smaller than 0, or else what is to be taken instead.
+func (t *tape) index(n, instead int) int {
+	if v, ok := t.whole(n); ok && v >= 0 && v < 1<<31 {
+		return int(v)
+	}
+	return instead
 }
 
 // float is a number; nil if n is none or it is beyond a float64.

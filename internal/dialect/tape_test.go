@@ -16,8 +16,8 @@ var oddJSON = []string{
 	"\"aaaaaaaaaaa\x1f\"", "\"\x20\x21\x22", `{"\u0061":1}`, `1 1`, `{} {}`, `[1e400,-0.0]`, `"` + strings.Repeat("é", 20) + `"`,
 }
 
-// whole says whether the tape takes all of b as one value.
-func whole(t *tape, b []byte) bool {
+// takes says whether the tape takes all of b as one value.
+func takes(t *tape, b []byte) bool {
 	end := t.parse(b)
 	return end >= 0 && end == len(b)
 }
@@ -28,7 +28,7 @@ func FuzzTape(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		tp := &tape{}
-		got := whole(tp, b)
+		got := takes(tp, b)
 		want := json.Valid(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")))
 		if got != want && tp.fault.why != "it is nested too deep" {
 			t.Fatalf("tape says %v (%+v), encoding/json says %v: %q", got, tp.fault, want, b)
@@ -66,7 +66,7 @@ func checkTape(t *testing.T, tp *tape) {
 func TestTapeIsJSON(t *testing.T) {
 	for _, s := range oddJSON {
 		tp := &tape{}
-		if got, want := whole(tp, []byte(s)), json.Valid([]byte(s)); got != want {
+		if got, want := takes(tp, []byte(s)), json.Valid([]byte(s)); got != want {
 			t.Errorf("%q: %v, want %v", s, got, want)
 		} else if got {
 			checkTape(t, tp)
@@ -77,21 +77,21 @@ func TestTapeIsJSON(t *testing.T) {
 func TestTapeLimits(t *testing.T) {
 	tp := &tape{}
 	deep := strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth)
-	if !whole(tp, []byte(deep)) {
+	if !takes(tp, []byte(deep)) {
 		t.Fatalf("%d levels are refused: %+v", maxDepth, tp.fault)
 	}
-	if whole(tp, []byte("["+deep+"]")) || tp.fault.why != "it is nested too deep" {
+	if takes(tp, []byte("["+deep+"]")) || tp.fault.why != "it is nested too deep" {
 		t.Fatalf("%d levels pass: %+v", maxDepth+1, tp.fault)
 	}
 	if tp.parse(bytes.Repeat([]byte("["), 1<<20)) >= 0 {
 		t.Fatal("a million brackets pass")
 	}
 	wide := "[" + strings.Repeat("{},", maxValues) + "{}]"
-	if whole(tp, []byte(wide)) || tp.fault.why != "it has too many values" {
+	if takes(tp, []byte(wide)) || tp.fault.why != "it has too many values" {
 		t.Fatalf("%d values pass: %+v", maxValues, tp.fault)
 	}
 	numbers := "[" + strings.Repeat("0.25,", 1<<16) + "1]"
-	if !whole(tp, []byte(numbers)) || len(tp.nodes) != 2 || tp.count(root) != 1<<16+1 {
+	if !takes(tp, []byte(numbers)) || len(tp.nodes) != 2 || tp.count(root) != 1<<16+1 {
 		t.Fatalf("a vector makes %d nodes and has %d numbers", len(tp.nodes), tp.count(root))
 	}
 }
