@@ -22,7 +22,7 @@ func (a *ask) readMessages(counting bool) (*messagesOptions, *apiError) {
 	var messages, system, tools []byte
 	limit := false
 	for k, v := range members(a.body) {
-		switch k {
+		switch string(k) {
 		case "messages":
 			messages = v
 		case "system":

@@ -144,8 +144,10 @@ func partTokens(part []byte) int {
 
 // contentText is the text of a content.
 func contentText(content []byte) string {
+	if kind(content) != '[' {
+		return text(content)
+	}
 	var b strings.Builder
-	b.WriteString(text(content))
 	for part := range elements(content) {
 		s := text(part)
 		switch text(member(part, "type")) {

@@ -158,7 +158,7 @@ func objectArgument(b []byte, r *random, schema []byte, name string, ts []string
 				b = append(b, ',')
 			}
 			b = append(appendString(b, k), ':')
-			b = argument(b, r, v, k, ts, depth+1)
+			b = argument(b, r, v, string(k), ts, depth+1)
 		}
 	}
 	if len(b) == from && name != "" { // JSON mode without a schema: still an answer

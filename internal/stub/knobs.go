@@ -148,15 +148,11 @@ func (k *knobs) setFail(val string) error {
 		}
 		status, what = n, ""
 	}
-	k.fail, k.failName, k.retryAfter = status, what, ""
-	if !has {
-		return nil
-	}
 	name, after, _ := strings.Cut(opts, "=")
-	if s, err := strconv.ParseFloat(after, 64); name != "retry-after" || err != nil || !(s >= 0 && s < 1e6) {
+	if s, err := strconv.ParseFloat(after, 64); has && (name != "retry-after" || err != nil || !(s >= 0 && s < 1e6)) {
 		return fmt.Errorf("after the status only ;retry-after=SECONDS may stand")
 	}
-	k.retryAfter = after
+	k.fail, k.failName, k.retryAfter = status, what, after
 	return nil
 }
 

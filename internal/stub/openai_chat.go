@@ -12,7 +12,7 @@ func (a *ask) readChat() (*chatOptions, *apiError) {
 	o := &chatOptions{obfuscate: true}
 	var messages []byte
 	for k, v := range members(a.body) {
-		switch k {
+		switch string(k) {
 		case "messages":
 			messages = v
 		case "stream":

@@ -14,7 +14,7 @@ func (a *ask) readCompletion() (*completionOptions, *apiError) {
 	o := &completionOptions{logprobs: unset}
 	var prompt []byte
 	for k, v := range members(a.body) {
-		switch k {
+		switch string(k) {
 		case "prompt":
 			prompt = v
 		case "stream":

@@ -23,7 +23,7 @@ func (s *Stub) embeddings(a *ask) (reply, *apiError) {
 	var input []byte
 	packed := false
 	for k, v := range members(a.body) {
-		switch k {
+		switch string(k) {
 		case "input":
 			input = v
 		case "dimensions":

@@ -22,8 +22,8 @@ func (a *ask) readResponses() (*responsesOptions, *apiError) {
 	ids := a.random(forIDs)
 	o.root = ids.id("", 16, "0123456789abcdef")
 	for k, v := range members(a.body) {
-		o.echo[k] = v
-		switch k {
+		o.echo[string(k)] = v
+		switch string(k) {
 		case "stream":
 			a.stream = truth(v)
 		case "stream_options":

@@ -2,6 +2,7 @@ package stub
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"iter"
 	"strings"
@@ -91,6 +92,12 @@ func checkNest(b []byte, i, depth int) int {
 
 func checkString(b []byte, i int) int {
 	for i++; i < len(b); i++ {
+		for i+8 <= len(b) && plain(binary.LittleEndian.Uint64(b[i:])) {
+			i += 8
+		}
+		if i == len(b) {
+			return -1
+		}
 		switch c := b[i]; {
 		case c == '"':
 			return i + 1
@@ -112,6 +119,13 @@ func checkString(b []byte, i int) int {
 		}
 	}
 	return -1
+}
+
+// plain reports whether none of eight bytes is a quote, a backslash or below a blank.
+func plain(w uint64) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	quote, slash := w^ones*'"', w^ones*'\\'
+	return ((w-ones*' ')&^w|(quote-ones)&^quote|(slash-ones)&^slash)&tops == 0
 }
 
 func isHex(c byte) bool {
@@ -191,15 +205,18 @@ func skipString(b []byte, i int) int {
 }
 
 // members yields the members of a valid object, in order; none for another value.
-func members(v []byte) iter.Seq2[string, []byte] {
-	return func(yield func(string, []byte) bool) {
+func members(v []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
 		if kind(v) != '{' {
 			return
 		}
 		i := blank(v, blank(v, 0)+1)
 		for v[i] != '}' {
 			end := skip(v, i)
-			key := text(v[i:end])
+			key := v[i+1 : end-1]
+			if bytes.IndexByte(key, '\\') >= 0 {
+				key = []byte(text(v[i:end]))
+			}
 			i = blank(v, blank(v, end)+1)
 			end = skip(v, i)
 			if !yield(key, v[i:end]) {
@@ -235,7 +252,7 @@ func elements(v []byte) iter.Seq[[]byte] {
 func member(v []byte, name string) []byte {
 	var found []byte
 	for k, m := range members(v) {
-		if k == name {
+		if string(k) == name {
 			found = m
 		}
 	}

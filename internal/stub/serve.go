@@ -121,6 +121,7 @@ func (s *Stub) route(a *ask) (reply, *apiError) {
 			return reply{}, badRequest("", "", "The body must be a JSON object.")
 		}
 		if err := a.setModel(member(a.body, "model")); err != nil {
+			a.knobs = noKnobs() // nothing of a list that isn't understood
 			return reply{}, badRequest("model", "", "%v", err)
 		}
 		if e := a.checkModel(); e != nil {

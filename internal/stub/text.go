@@ -10,23 +10,47 @@ import (
 // maxTopics bounds the words that an answer takes up from a question.
 const maxTopics = 16
 
+// heardWords bounds how much of a long question is listened to: its beginning and its end.
+const heardWords = 384
+
 // topics returns the words of a question that an answer can take up.
 func topics(question string) []string {
-	var ts []string
-	for w := range strings.FieldsFuncSeq(question, notWord) {
-		w = strings.Trim(w, "-_'’")
-		if len(w) < 4 || len(w) > 96 || len(w) < 16 && stopwords[strings.ToLower(w)] || contains(ts, w) {
+	if len(question) <= 2*heardWords {
+		return appendTopics(nil, question)
+	}
+	head, tail := question[:heardWords], question[len(question)-heardWords:]
+	if i := strings.LastIndexByte(head, ' '); i >= 0 { // no half words
+		head = head[:i]
+	}
+	if i := strings.IndexByte(tail, ' '); i >= 0 {
+		tail = tail[i:]
+	}
+	return appendTopics(appendTopics(nil, head), tail)
+}
+
+func appendTopics(ts []string, s string) []string {
+	for i := 0; i < len(s) && len(ts) < maxTopics; i++ {
+		from := i
+		for i < len(s) && (wordByte(s[i]) || s[i] == '-' || s[i] == '_') {
+			i++
+		}
+		w := strings.Trim(s[from:i], "-_'")
+		if len(w) < 4 || len(w) > 96 || !plainWord(w) || contains(ts, w) || len(w) < 12 && stopwords[strings.ToLower(w)] {
 			continue
 		}
-		if ts = append(ts, w); len(ts) == maxTopics {
-			break
-		}
+		ts = append(ts, w)
 	}
 	return ts
 }
 
-func notWord(r rune) bool {
-	return r == utf8.RuneError || !(unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-' || r == '_' || r == '\'' || r == '’')
+// plainWord reports whether what is not ASCII in w is letters.
+func plainWord(w string) bool {
+	for _, r := range w {
+		if r >= utf8.RuneSelf && (r == utf8.RuneError || !unicode.IsLetter(r)) {
+			return false
+		}
+	}
+	return true
 }
 
 func contains(ts []string, w string) bool {
