@@ -92,17 +92,17 @@ func FuzzText(f *testing.F) {
 		if got := text(appendString(nil, s)); got != s {
 			t.Errorf("%q read back as %q", s, got)
 		}
-		joined := ""
+		var joined strings.Builder
 		for i := 0; i < len(s); {
 			end := pieceEnd(s, i)
 			if end <= i || !utf8.ValidString(s[i:end]) {
 				t.Fatalf("piece %q of %q", s[i:end], s)
 			}
-			joined += s[i:end]
+			joined.WriteString(s[i:end])
 			i = end
 		}
-		if joined != s || firstPieces(s, pieces(s)) != len(s) {
-			t.Errorf("pieces of %q make %q", s, joined)
+		if joined.String() != s || firstPieces(s, pieces(s)) != len(s) {
+			t.Errorf("pieces of %q make %q", s, joined.String())
 		}
 		for _, w := range topics(s) {
 			if !utf8.ValidString(w) || !strings.Contains(s, w) {
