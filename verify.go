@@ -50,6 +50,19 @@ const (
 	TrustCheckpoint Trust = "checkpoint" // a checkpoint that the caller gave
 )
 
+// Words says what an anchor is worth.
+func (t Trust) Words() string {
+	switch t {
+	case TrustKey:
+		return "against the key that was given: shows changes by anybody who does not hold the signing key"
+	case TrustCheckpoint:
+		return "against the checkpoint that was given: shows every change to what was there then, whoever made it"
+	case TrustRemembered:
+		return "against key and checkpoint remembered from an earlier visit: shows every change to what was there then, whoever made it"
+	}
+	return "against the key found in the log itself: shows accidents, not a forger"
+}
+
 // maxFindings bounds the findings listed under one verdict; those beyond it are counted.
 const maxFindings = 100
 
@@ -124,6 +137,7 @@ type Report struct {
 	Integrity    Opinion   `json:"integrity"`
 	Completeness Opinion   `json:"completeness"`
 	Trust        Trust     `json:"trust"`
+	TrustWords   string    `json:"trust_in_words"`
 	Origin       string    `json:"origin,omitempty"`
 	VKey         string    `json:"vkey,omitempty"`
 	Demo         bool      `json:"demo,omitempty"`
@@ -197,7 +211,7 @@ func (r *Report) skipped(format string, args ...any) {
 }
 
 func (r *Report) finish() *Report {
-	r.ExitCode = r.Exit()
+	r.ExitCode, r.TrustWords = r.Exit(), r.Trust.Words()
 	return r
 }
 

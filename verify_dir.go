@@ -291,9 +291,6 @@ func (v *verifier) finish() {
 		v.r.unsure(Where{}, "some leaves could not be read; what they said is not known, and may be what is missing here")
 	}
 	v.book.finish(v.writtenAt, v.o.Live)
-	if v.r.Trust == TrustSelf {
-		v.r.note("checked against the key found in the log itself: shows accidents, not a forger")
-	}
 	if v.o.Texts == nil {
 		v.r.skipped("the sealed texts: without keys only their ciphertext was checked")
 	}

@@ -268,7 +268,8 @@ func verify(t testing.TB, dir string, o steno.VerifyOptions) *steno.Report {
 
 func faults(r *steno.Report) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "integrity %s (%d), completeness %s (%d), trust %s\n", r.Integrity.Verdict, r.Integrity.Count, r.Completeness.Verdict, r.Completeness.Count, r.Trust)
+	fmt.Fprintf(&b, "integrity %s (%d), completeness %s (%d), trust %s: %s\n",
+		r.Integrity.Verdict, r.Integrity.Count, r.Completeness.Verdict, r.Completeness.Count, r.Trust, r.TrustWords)
 	for _, f := range slices.Concat(r.Integrity.Findings, r.Completeness.Findings) {
 		fmt.Fprintf(&b, "  %s: %s: %s\n", f.Verdict, f.Where, f.What)
 	}

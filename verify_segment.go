@@ -206,6 +206,14 @@ func (s *segmentCheck) where(from, to int64) Where { return Where{File: s.name, 
 func (s *segmentCheck) frame(f *frame) bool {
 	w := s.where(f.off, f.end)
 	if f.trouble != "" {
+		w := w
+		switch index := s.v.tree.size; f.kind {
+		case FrameLeaf:
+			w.Leaf = &index
+		case FrameBody:
+			index = s.index
+			w.Leaf = &index
+		}
 		s.v.r.broken(w, "%s", f.trouble)
 	}
 	if s.leaves == 0 && !s.lost && f.kind != FrameState {

@@ -180,7 +180,7 @@ func printReport(out io.Writer, r *steno.Report) error {
 	line("COMPLETENESS", "%s", completenessWords(r))
 	printFaults(w, r.Completeness)
 	fmt.Fprintln(w)
-	line("anchored to", "%s", trustWords(r))
+	line("checked", "%s", r.TrustWords)
 	line("key", "%s", cmp.Or(plain(r.VKey), "unknown"))
 	if !r.AsOf.IsZero() {
 		line("as of", "%s, when the last of %s was written", stamp(r.AsOf), count(r.Size, "leaf", "leaves"))
@@ -251,18 +251,6 @@ func completenessWords(r *steno.Report) string {
 	return "cannot be known"
 }
 
-func trustWords(r *steno.Report) string {
-	switch r.Trust {
-	case steno.TrustKey:
-		return "the key that you gave: shows changes by anybody who does not hold the signing key"
-	case steno.TrustCheckpoint:
-		return "the checkpoint that you gave: shows every change to what was there then, whoever made it"
-	case steno.TrustRemembered:
-		return "key and checkpoint of your last visit: shows every change to what was there then, whoever made it"
-	}
-	return "nothing but the log itself: shows accidents, not a forger"
-}
-
 func signedWords(r *steno.Report) string {
 	if r.Signed == nil {
 		return "nothing that fits the log"
@@ -292,22 +280,15 @@ func advice(r *steno.Report) []string {
 	case steno.Fails:
 		out = append(out, "Ask whoever ran the source at that time: the findings under COMPLETENESS name it, and the records beside the hole.")
 	case steno.Unknown:
+		if r.Counts.Sources == 0 {
+			break
+		}
 		out = append(out, "A source that was killed is followed by another at the next start, which says what became of it: start steno, and verify again.")
 	}
 	if r.Trust == steno.TrustSelf && r.Integrity.Verdict == steno.Holds {
 		out = append(out, "To notice a forger, use --remember FILE from now on, or give the key (--vkey) or a checkpoint from elsewhere.")
 	}
 	return out
-}
-
-// plain keeps control characters, which a name in the log may have, out of the terminal.
-func plain(s string) string {
-	return strings.Map(func(c rune) rune {
-		if c < ' ' || c >= 0x7f && c < 0xa0 {
-			return '�'
-		}
-		return c
-	}, s)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") }
