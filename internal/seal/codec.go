@@ -42,7 +42,7 @@ const (
 var (
 	zstdPlain = must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
 		zstd.WithWindowSize(steno.MaxChunkPlain), zstd.WithSingleSegment(true)))
-	zstdDict = must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false),
+	zstdDict = must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
 		zstd.WithWindowSize(steno.MaxChunkPlain), zstd.WithSingleSegment(true), zstd.WithEncoderDictRaw(0, dictionary)))
 	unzstdPlain = must(zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxStreamPart),
 		zstd.WithDecoderMaxWindow(maxStreamPart)))

@@ -81,6 +81,17 @@ func commitSection(s steno.Section, salt [32]byte, form byte, entries [][32]byte
 }
 
 func hashParts(parts ...[]byte) [32]byte {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	if n <= 512 { // in one go, without a hash's state on the heap
+		b := make([]byte, 0, 512)
+		for _, p := range parts {
+			b = append(b, p...)
+		}
+		return sha256.Sum256(b)
+	}
 	h := sha256.New()
 	for _, p := range parts {
 		h.Write(p)
