@@ -55,7 +55,7 @@ func openCheckpoint(msg []byte, origin string, v note.Verifier) (*checkpoint, er
 	if c.size, err = strconv.ParseUint(lines[1], 10, 64); err != nil || strconv.FormatUint(c.size, 10) != lines[1] {
 		return nil, fmt.Errorf("its size is %q, not a number", lines[1])
 	}
-	root, err := base64.StdEncoding.DecodeString(lines[2])
+	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
 	if err != nil || len(root) != len(c.root) {
 		return nil, fmt.Errorf("its root is %q, not base64 of %d bytes", lines[2], len(c.root))
 	}

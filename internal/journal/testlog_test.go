@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"math/rand"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
@@ -183,7 +184,7 @@ func readStory(t testing.TB, fsys disk.FS, dir string) *story {
 	}
 	var files []file
 	for _, n := range names {
-		if len(n) != 20 || !strings.HasSuffix(n, ".seg") {
+		if len(n) != 20 || !strings.HasSuffix(n, ".seg") || n != strings.ToLower(n) {
 			continue
 		}
 		b, err := fsys.ReadFile(filepath.Join(dir, n))
@@ -450,4 +451,17 @@ func soon(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// testRequest makes a request as it arrives behind StripPrefix, which may take the first slash away.
+func testRequest(method, path string) *http.Request {
+	r := httptest.NewRequest(method, "/", nil)
+	r.URL.Path = path
+	return r
+}
+
+func answerOf(l *testLog, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	l.Handler().ServeHTTP(w, r)
+	return w
 }
