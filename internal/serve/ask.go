@@ -111,7 +111,7 @@ func (r *Reader) Count(ctx context.Context, who Actor, q Query, step time.Durati
 	if err := r.audit.session(ctx, who, access{what: "count", query: queryWords(&q), user: q.User, rows: len(steps)}); err != nil {
 		return nil, err
 	}
-	return &Counts{Since: q.Since.UTC(), Until: q.Until.UTC(), Step: step.String(), Steps: append([]index.Bucket{}, steps...)}, nil
+	return &Counts{Since: q.Since.UTC(), Until: q.Until.UTC(), Step: step.String(), Steps: append([]Bucket{}, steps...)}, nil
 }
 
 const maxSteps = 10_000

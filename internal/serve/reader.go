@@ -96,6 +96,7 @@ type (
 	Query    = index.Query
 	Row      = index.Row
 	EventRow = index.EventRow
+	Bucket   = index.Bucket
 )
 
 // Page is an answer to a query, oldest first; More says that older ones fit too.
@@ -129,5 +130,5 @@ type Counts struct {
 	Since time.Time      `json:"since"`
 	Until time.Time      `json:"until"`
 	Step  string         `json:"step"` // a Go duration
-	Steps []index.Bucket `json:"steps"`
+	Steps []Bucket `json:"steps"`
 }
