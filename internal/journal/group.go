@@ -15,6 +15,8 @@ import (
 // maxGroupRead bounds what a reader takes for one group: what the writer puts into one, and a record of any size.
 const maxGroupRead = 2*maxGroupBytes + steno.MaxBodySize
 
+const readAhead = 1 << 20 // bytes read at once in recovery
+
 // badGroup says why the bytes at some place are not a whole group. Whether that is a tear or damage depends on what
 // comes after.
 type badGroup struct {
@@ -62,7 +64,7 @@ func newGroupReader(f disk.File, path string, log steno.LogID, first uint64) (*g
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read %s: %w", path, err)
 	}
-	r := &groupReader{path: path, size: size, in: bufio.NewReaderSize(io.NewSectionReader(f, 0, size), 1<<20)}
+	r := &groupReader{path: path, size: size, in: bufio.NewReaderSize(io.NewSectionReader(f, 0, size), int(min(size, readAhead)))}
 	damaged := func(to int64, why string) (*groupReader, error) {
 		return nil, &DamageError{File: path, From: 0, To: min(to, size), Why: why}
 	}
@@ -266,7 +268,7 @@ func (g *group) check(first uint64, at int64) string {
 // file from a byte on. A group's own commit says nothing: the sectors of one write reach the disk in any order.
 func commitAfter(f disk.File, h *steno.SegmentHeader, from, size int64, next uint64) (*steno.Commit, int64, error) {
 	const frame = (steno.FrameHeaderSize + steno.CommitSize + 7) &^ 7
-	window := make([]byte, 1<<20)
+	window := make([]byte, min(max(size-from, 0)+8, readAhead))
 	for base := from &^ 7; base+frame <= size; {
 		w := window[:min(int64(len(window)), size-base)]
 		if _, err := f.ReadAt(w, base); err != nil && !errors.Is(err, io.EOF) {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"math/rand"
+	mathrand "math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -75,7 +76,10 @@ func (l *testLog) reopen(t testing.TB) *testLog {
 // testBody returns bytes that tell where they belong, never all zero.
 func testBody(seed, size int) []byte {
 	b := make([]byte, size)
-	rand.New(rand.NewSource(int64(seed))).Read(b)
+	r := mathrand.NewPCG(uint64(seed), 1)
+	for i := range b {
+		b[i] = byte(r.Uint64() >> 56)
+	}
 	if size > 0 {
 		b[0] |= 1
 	}
@@ -83,14 +87,19 @@ func testBody(seed, size int) []byte {
 }
 
 func sealedLeaf(seed int) steno.Leaf {
-	r := rand.New(rand.NewSource(int64(seed)))
+	r := mathrand.NewPCG(uint64(seed), 2)
+	fill := func(b []byte) {
+		for i := range b {
+			b[i] = byte(r.Uint64() >> 56)
+		}
+	}
 	l := steno.Leaf{Sections: steno.SectionIdentity | steno.SectionPrompt, SourceAt: int64(seed), DayKey: 1}
-	r.Read(l.Record[:])
-	r.Read(l.Exchange[:])
-	r.Read(l.Seal[:])
+	fill(l.Record[:])
+	fill(l.Exchange[:])
+	fill(l.Seal[:])
 	l.Commitments = make([][32]byte, 2)
-	r.Read(l.Commitments[0][:])
-	r.Read(l.Commitments[1][:])
+	fill(l.Commitments[0][:])
+	fill(l.Commitments[1][:])
 	return l
 }
 

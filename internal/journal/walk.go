@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/steno-audit/steno"
 	"github.com/steno-audit/steno/internal/disk"
@@ -17,12 +18,13 @@ type walker struct {
 	at     int64 // of the next frame
 	limit  int64 // bytes from here on may not be durable, or superseded
 
-	window []byte // its capacity is how much is read at once
+	most   int    // bytes read at once
+	window []byte // read last
 	base   int64  // where the window's first byte stands in the file
 }
 
 func newWalker(f disk.File, path string, h steno.SegmentHeader, at, limit int64, window int) *walker {
-	return &walker{file: f, path: path, header: h, at: at, limit: limit, window: make([]byte, 0, window)}
+	return &walker{file: f, path: path, header: h, at: at, limit: limit, most: window}
 }
 
 func (w *walker) damaged(to int64, why string) error {
@@ -34,12 +36,12 @@ func (w *walker) read(p []byte, at int64) error {
 	if at+int64(len(p)) > w.limit {
 		return w.damaged(w.limit, "a frame is cut off")
 	}
-	if len(p) > cap(w.window) {
+	if len(p) > w.most {
 		return w.readFile(p, at)
 	}
 	if at < w.base || at+int64(len(p)) > w.base+int64(len(w.window)) {
-		n := min(int64(cap(w.window)), w.limit-at)
-		w.base, w.window = at, w.window[:n]
+		n := int(min(int64(w.most), w.limit-at))
+		w.base, w.window = at, slices.Grow(w.window[:0], n)[:n]
 		if err := w.readFile(w.window, at); err != nil {
 			w.window = w.window[:0]
 			return err
