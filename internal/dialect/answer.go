@@ -319,7 +319,7 @@ func (a *answer) finish(r *Response, status int) {
 	}
 	for _, it := range a.reader.items {
 		r.FirstToken = r.FirstToken || it.end > it.start || it.kind == steno.KindToolCall
-		if it.kind == steno.KindToolCall {
+		if it.kind == steno.KindToolCall && len(r.Result.ToolCalls) < maxItems {
 			r.Result.ToolCalls = append(r.Result.ToolCalls, steno.ToolCall{ID: it.id, Name: it.name, Type: it.toolType})
 		}
 		if it.origin == "" || it.end <= it.start {

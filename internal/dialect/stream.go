@@ -32,7 +32,7 @@ type Stream struct {
 	spare    item // takes what belongs to no item, when there are too many
 }
 
-// maxItems is how many tool calls, texts and so on of a stream are told apart.
+// maxItems is how many tool calls, texts and so on of an answer are told apart.
 const maxItems = 4096
 
 // NewStream returns a Stream for an answer of the call.

@@ -287,7 +287,7 @@ func TestStreamInChunks(t *testing.T) {
 			whole := c.call.NewStream()
 			whole.Feed([]byte(body))
 			want := whole.Response(200, sse)
-			for size := range 40 {
+			for size := range 12 {
 				s := c.call.NewStream()
 				released := 0
 				for at := 0; at < len(body); {
@@ -430,7 +430,7 @@ func TestStreamSpans(t *testing.T) {
 // An adversary's stream of many tool calls costs no more than its bytes deserve.
 func TestStreamOfManyItems(t *testing.T) {
 	var b strings.Builder
-	for i := range 3 * maxItems {
+	for i := range maxItems + 100 {
 		fmt.Fprintf(&b, "data: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"c%d\",\"function\":{\"arguments\":\"1\"}}]}}]}\n\n", i)
 	}
 	r := chat.ParseResponse(200, sse, []byte(b.String()), false)
