@@ -43,7 +43,7 @@ func TestHunt(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("TMPDIR", temp)
-	s.extra = fmt.Sprintf("    - {id: labelled, sha256: %064d, user: %q, role: r, team: t}\n", 1, c["key label"].Word)
+	s.extra = fmt.Sprintf("    - {id: labelled, sha256: \"%064d\", user: %q, role: r, team: t}\n", 1, c["key label"].Word)
 	p := s.serve()
 	local := &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(c["address"].Word)}}).DialContext}
 	post := func(path, body string, headers ...string) string {

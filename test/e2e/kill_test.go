@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -82,26 +83,41 @@ func loadCall(tag string, n int) (path string, body []byte) {
 
 // row is a line of `list --json`.
 type row struct {
-	ID     string `json:"id"`
-	Status string `json:"status"`
+	ID     string    `json:"id"`
+	Time   time.Time `json:"time"`
+	Status string    `json:"status"`
 }
 
-// allRows reads every exchange, in pages by time.
+// allRows reads every exchange, a page of the newest at a time.
 func allRows(t *testing.T, p *process) []row {
 	t.Helper()
-	code, out, errb := run(t, "list", "--server", p.ready["console"], "--token", p.ready["token"], "--limit", "0", "--json")
-	if code != 0 {
-		t.Fatalf("list exits with %d: %s", code, errb)
-	}
+	seen := map[string]bool{}
 	var rows []row
-	for line := range bytes.Lines(out) {
-		var r row
-		if err := json.Unmarshal(line, &r); err != nil {
-			t.Fatalf("%q: %v", line, err)
+	until := ""
+	for {
+		code, out, errb := run(t, append([]string{"list", "--server", p.ready["console"], "--token", p.ready["token"], "--limit", "1000", "--json"}, strings.Fields(until)...)...)
+		if code != 0 {
+			t.Fatalf("list exits with %d: %s", code, errb)
 		}
-		rows = append(rows, r)
+		fresh := 0
+		for line := range bytes.Lines(out) {
+			var r row
+			if err := json.Unmarshal(line, &r); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			if fresh == 0 && !seen[r.ID] {
+				until = "--until " + r.Time.Add(time.Nanosecond).Format(time.RFC3339Nano) // the oldest of the page stands first
+			}
+			if !seen[r.ID] {
+				seen[r.ID] = true
+				fresh++
+				rows = append(rows, r)
+			}
+		}
+		if fresh == 0 {
+			return rows
+		}
 	}
-	return rows
 }
 
 func checkAfterKills(t *testing.T, s *site, p *process, whole []answered) {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -37,7 +38,12 @@ func TestSyncBeforeForwardAndBeforeTheLastByte(t *testing.T) {
 			if _, status, _, err := call(context.Background(), p, "/v1/chat/completions", []byte(text), "X-Stub-Tag", mark); err != nil || status != 200 {
 				t.Fatal(status, err)
 			}
-			p.cmd.Process.Signal(os.Interrupt)
+			children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.cmd.Process.Pid, p.cmd.Process.Pid))
+			var pid int
+			if _, err2 := fmt.Sscan(string(children), &pid); err != nil || err2 != nil {
+				t.Fatal("strace has no child", err, err2)
+			}
+			syscall.Kill(pid, syscall.SIGTERM)
 			done := make(chan struct{})
 			go func() { p.cmd.Wait(); close(done) }()
 			select {
