@@ -161,6 +161,9 @@ func (g *Gateway) identify(r *http.Request, c caller, p *dialect.Request) *steno
 	}
 	assert("X-Steno-Role", "steno.role", &id.Role)
 	assert("X-Steno-Conversation", "gen_ai.conversation.id", &id.Conversation)
+	if id.Conversation == "" && p != nil {
+		id.Conversation = bounded(p.Conversation)
+	}
 	return id
 }
 

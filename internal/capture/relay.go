@@ -386,7 +386,7 @@ func (rl *relay) facts(readErr error) *dialect.Response {
 	case rl.stream != nil:
 		a = rl.stream.Response(rl.resp.StatusCode, rl.resp.Header)
 	case rl.whole:
-		a = rl.x.call.ParseResponse(rl.resp.StatusCode, rl.resp.Header, rl.plain(), false)
+		a = rl.x.call.ParseResponse(rl.resp.StatusCode, rl.resp.Header, rl.plain(), rl.x.parsed.UsageRequested)
 	default:
 		a = &dialect.Response{Result: steno.Result{End: steno.EndComplete, EndDetail: "too large for its facts to be read"}}
 	}
@@ -443,6 +443,7 @@ func (x *exchange) responseEvent(a *dialect.Response, firstByte, firstToken time
 	x.fillModel(&model)
 	if x.parsed != nil {
 		model.Asked, model.Stream = x.parsed.Model.Asked, x.parsed.Model.Stream
+		model.Version, model.VersionSource = dialect.Version(model.Asked, model.Answered)
 	}
 	res := a.Result
 	if res.End == "" {

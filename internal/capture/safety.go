@@ -101,7 +101,10 @@ func (g *Gateway) action(f steno.Flag) string {
 func (g *Gateway) checkAnswer(ctx context.Context, plain []byte, a *dialect.Response) *steno.Safety {
 	s := g.checkTexts(ctx, plain, a.Texts, "out", "response")
 	for _, f := range a.Findings {
-		f.Direction, f.Action = "out", g.action(f.Flag)
+		if f.Direction == "" {
+			f.Direction = "out"
+		}
+		f.Action = g.action(f.Flag)
 		s.Findings = append(s.Findings, f)
 	}
 	for i := range s.Findings {
