@@ -151,7 +151,7 @@ func checkAfterKills(t *testing.T, s *site, p *process, whole []answered) {
 		if err := json.Unmarshal(sc.Bytes(), &l); err != nil {
 			t.Fatalf("%q: %v", sc.Text(), err)
 		}
-		if l.Tag == "" {
+		if l.Tag == "" || l.Event != "asked" {
 			continue
 		}
 		seen++
