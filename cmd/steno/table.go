@@ -59,7 +59,8 @@ type column struct {
 	name   string
 	right  bool
 	shrink int // how narrow it may become on a narrow screen; 0: never shrinks
-	grow   int // at least so wide, where rows come one by one
+	likely int // how wide it mostly is, where rows come one by one
+	drop   int // on a screen too narrow for all, the column with the highest goes first; 0: never
 }
 
 // table aligns rows. Columns are as wide as what is in them; where the screen is too narrow those that may shrink do.
@@ -69,25 +70,42 @@ type table struct {
 	widths  []int
 }
 
-// fit measures the rows.
-func (t *table) fit(rows [][]cell) {
+// fit measures the rows. Where more are to come, columns are as wide as is likely, and stay as wide as they were.
+func (t *table) fit(rows [][]cell, more bool) {
+	old := t.widths
 	t.widths = make([]int, len(t.columns))
 	for i, c := range t.columns {
-		t.widths[i] = max(utf8.RuneCountInString(c.name), c.grow)
+		t.widths[i] = utf8.RuneCountInString(c.name)
+		if more {
+			t.widths[i] = max(t.widths[i], c.likely)
+		}
+		if old != nil {
+			t.widths[i] = max(t.widths[i], old[i])
+		}
 	}
 	for _, r := range rows {
 		for i, c := range r {
 			t.widths[i] = max(t.widths[i], utf8.RuneCountInString(c.text))
 		}
 	}
-	if t.s.width == 0 {
-		return
+	if t.s.width > 0 {
+		for !t.squeeze() {
+			if !t.dropOne() {
+				return
+			}
+		}
 	}
-	total := 2 * (len(t.columns) - 1)
+}
+
+// squeeze narrows the columns that may shrink until all fit, always the widest first. It says whether they do.
+func (t *table) squeeze() bool {
+	total := -2
 	for _, w := range t.widths {
-		total += w
+		if w > 0 {
+			total += w + 2
+		}
 	}
-	for total > t.s.width { // always the widest that may
+	for total > t.s.width {
 		widest := -1
 		for i, c := range t.columns {
 			if c.shrink > 0 && t.widths[i] > c.shrink && (widest < 0 || t.widths[i] > t.widths[widest]) {
@@ -95,11 +113,26 @@ func (t *table) fit(rows [][]cell) {
 			}
 		}
 		if widest < 0 {
-			return
+			return false
 		}
 		t.widths[widest]--
 		total--
 	}
+	return true
+}
+
+// dropOne leaves out the least needed column; its width is 0 then.
+func (t *table) dropOne() bool {
+	least := -1
+	for i, c := range t.columns {
+		if c.drop > 0 && t.widths[i] > 0 && (least < 0 || c.drop > t.columns[least].drop) {
+			least = i
+		}
+	}
+	if least >= 0 {
+		t.widths[least] = 0
+	}
+	return least >= 0
 }
 
 func (t *table) head() error {
@@ -113,7 +146,10 @@ func (t *table) head() error {
 func (t *table) row(cells []cell) error {
 	var b strings.Builder
 	for i, c := range cells {
-		if i > 0 {
+		if t.widths[i] == 0 {
+			continue
+		}
+		if b.Len() > 0 {
 			b.WriteString("  ")
 		}
 		text := c.text
@@ -160,14 +196,14 @@ func localTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:0
 
 var exchangeColumns = []column{
 	{name: "ID"},
-	{name: "TIME", grow: 19},
-	{name: "USER", shrink: 6, grow: 10},
-	{name: "MODEL", shrink: 10, grow: 24},
-	{name: "STATUS", grow: 8},
-	{name: "TOKENS", right: true, grow: 10},
-	{name: "COST", right: true, grow: 10},
-	{name: "LATENCY", right: true, grow: 8},
-	{name: "FLAGS"},
+	{name: "TIME", likely: 19},
+	{name: "USER", shrink: 6, likely: 10},
+	{name: "MODEL", shrink: 10, likely: 24},
+	{name: "STATUS", likely: 8},
+	{name: "TOKENS", right: true, likely: 10, drop: 1},
+	{name: "COST", right: true, likely: 11, drop: 2},
+	{name: "LATENCY", right: true, likely: 8, drop: 3},
+	{name: "FLAGS", shrink: 6},
 }
 
 func exchangeCells(r *serve.Row) []cell {
@@ -256,12 +292,12 @@ func milliseconds(ms float64) string {
 
 var eventColumns = []column{
 	{name: "ID"},
-	{name: "TIME", grow: 19},
-	{name: "TYPE", grow: 24},
-	{name: "USER", shrink: 6, grow: 10},
-	{name: "EXCHANGE", grow: 16},
-	{name: "LEAF", right: true, grow: 8},
-	{name: "FLAGS"},
+	{name: "TIME", likely: 19},
+	{name: "TYPE", likely: 24},
+	{name: "USER", shrink: 6, likely: 10},
+	{name: "EXCHANGE", likely: 16, drop: 1},
+	{name: "LEAF", right: true, likely: 8, drop: 2},
+	{name: "FLAGS", shrink: 6},
 }
 
 func eventCells(e *serve.EventRow) []cell {

@@ -126,7 +126,7 @@ func (t *transcript) who() {
 // whoWords says whose call it was, and on whose word that rests.
 func whoWords(w *steno.Identity) string {
 	if w.User == "" {
-		return "no person was named: the call is the tenant's own"
+		return "no person was named: it is the tenant's own"
 	}
 	on := map[string]string{
 		"header":            "asserted by the application in x-steno-user",
@@ -247,7 +247,7 @@ func (t *transcript) conversation() {
 	}
 	t.heading("conversation")
 	if t.x.Masked > 0 {
-		t.text("  ", fmt.Sprintf("%s masked here; --reveal shows what stands there, and that is recorded", count(t.x.Masked, "secret is", "secrets are")))
+		t.text("  ", fmt.Sprintf("%s masked here; --reveal shows what stands there, and that is recorded", counted(t.x.Masked, "secret is", "secrets are")))
 	}
 	// A history that is only sent again is folded: what is new is what this call was about.
 	old := 0
@@ -469,11 +469,11 @@ func usageWords(u *steno.Usage) string {
 		return "the provider reported none"
 	}
 	var out []string
-	for _, f := range []struct {
+	for i, f := range []struct {
 		name string
 		n    *int64
 	}{{"in", u.Input}, {"out", u.Output}, {"read from cache", u.CacheRead}, {"written to cache", u.CacheWrite}, {"for reasoning", u.Reasoning}} {
-		if f.n != nil {
+		if f.n != nil && (i < 2 || *f.n > 0) {
 			out = append(out, fmt.Sprintf("%d %s", *f.n, f.name))
 		}
 	}
@@ -603,7 +603,7 @@ func (t *transcript) steps() {
 
 func (t *transcript) rows(tab *table, rows [][]cell) {
 	tab.columns[0].name = "  " + tab.columns[0].name
-	tab.fit(rows)
+	tab.fit(rows, false)
 	if t.err == nil {
 		t.err = tab.head()
 	}
@@ -638,7 +638,7 @@ func (t *transcript) proof() {
 	for i, r := range t.x.Records {
 		indexes[i] = fmt.Sprint(r.Leaf)
 	}
-	what := count(len(indexes), "record", "records") + " (" + strings.Join(indexes, ", ") + ")"
+	what := counted(len(indexes), "record", "records") + " (" + strings.Join(indexes, ", ") + ")"
 	if p.Verified {
 		t.text("  ", fmt.Sprintf("✓ verified %s: the path of %s leads to the root that the checkpoint of %d records signs.", p.At.UTC().Format(time.RFC3339), what, p.Size))
 	} else {
@@ -649,7 +649,7 @@ func (t *transcript) proof() {
 	t.field("  signed by", "%s", p.VKey)
 }
 
-func count(n int, one, many string) string {
+func counted(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
