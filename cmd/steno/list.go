@@ -134,7 +134,7 @@ func printRows(s *screen, rows []json.RawMessage, events bool) error {
 		}
 		cells[i] = c
 	}
-	t.fit(cells)
+	t.fit(cells, false)
 	if err := t.head(); err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func printStatus(w io.Writer, s *serve.Status) error {
 		p.line("", "FAILED: %s", s.LogFailed)
 	}
 	p.line("checkpoint", "covers %d records, until %s%s", s.Log.Covered, instant(s.Log.CheckpointAt), uncovered(s.Log.Size-min(s.Log.Covered, s.Log.Size)))
-	p.line("open", "%d exchanges", s.Log.Open)
+	p.line("open", "%s", counted(s.Log.Open, "exchange", "exchanges"))
 	if s.Gap != nil {
 		p.line("gap", "%d calls passed unrecorded from %s to %s (%s)", s.Gap.Calls, instant(time.Unix(0, s.Gap.From)), instant(time.Unix(0, s.Gap.To)), s.Gap.Why)
 	} else {
@@ -89,8 +89,8 @@ func printStatus(w io.Writer, s *serve.Status) error {
 		p.line("index", "up to date")
 	}
 	k := s.Keys
-	p.line("keys", "ring %d of %s, wrapped by %s, %d copies; %d day keys (%s to %s), %d held, %d with erased text",
-		k.Ring, instant(k.Created), k.KEK, k.Replicas, k.DayKeys, orDash(k.OldestDay), orDash(k.NewestDay), k.Held, k.Erased)
+	p.line("keys", "ring %d of %s, wrapped by %s, %s; %d day keys (%s to %s), %d held, %d with erased text",
+		k.Ring, instant(k.Created), k.KEK, counted(k.Replicas, "copy", "copies"), k.DayKeys, orDash(k.OldestDay), orDash(k.NewestDay), k.Held, k.Erased)
 	p.line("retention", "%s: %s", s.Retention.Class, s.Retention.Note)
 	p.line("capture", "%s", s.Capture)
 	p.line("clock", "%s", clockWords(s.Clock))

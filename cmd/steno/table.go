@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -63,7 +64,7 @@ type column struct {
 	drop   int // on a screen too narrow for all, the column with the highest goes first; 0: never
 }
 
-// table aligns rows. Columns are as wide as what is in them; where the screen is too narrow those that may shrink do.
+// table aligns rows; a column of width 0 is left out. Columns are as wide as what is in them; where the screen is too narrow those that may shrink do.
 type table struct {
 	s       *screen
 	columns []column
@@ -88,12 +89,19 @@ func (t *table) fit(rows [][]cell, more bool) {
 			t.widths[i] = max(t.widths[i], utf8.RuneCountInString(c.text))
 		}
 	}
-	if t.s.width > 0 {
-		for !t.squeeze() {
-			if !t.dropOne() {
-				return
-			}
+	if t.s.width == 0 {
+		return
+	}
+	for natural := slices.Clone(t.widths); ; {
+		copy(t.widths, natural)
+		if t.squeeze() {
+			return
 		}
+		i := t.least(natural)
+		if i < 0 {
+			return
+		}
+		natural[i] = 0
 	}
 }
 
@@ -121,18 +129,15 @@ func (t *table) squeeze() bool {
 	return true
 }
 
-// dropOne leaves out the least needed column; its width is 0 then.
-func (t *table) dropOne() bool {
+// least is the column that is needed least of those that are there, and may go; below 0 if there is none.
+func (t *table) least(widths []int) int {
 	least := -1
 	for i, c := range t.columns {
-		if c.drop > 0 && t.widths[i] > 0 && (least < 0 || c.drop > t.columns[least].drop) {
+		if c.drop > 0 && widths[i] > 0 && (least < 0 || c.drop > t.columns[least].drop) {
 			least = i
 		}
 	}
-	if least >= 0 {
-		t.widths[least] = 0
-	}
-	return least >= 0
+	return least
 }
 
 func (t *table) head() error {
@@ -197,9 +202,9 @@ func localTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:0
 var exchangeColumns = []column{
 	{name: "ID"},
 	{name: "TIME", likely: 19},
-	{name: "USER", shrink: 6, likely: 10},
-	{name: "MODEL", shrink: 10, likely: 24},
-	{name: "STATUS", likely: 8},
+	{name: "USER", shrink: 6, likely: 14},
+	{name: "MODEL", shrink: 10, likely: 40},
+	{name: "STATUS", shrink: 8, likely: 14},
 	{name: "TOKENS", right: true, likely: 10, drop: 1},
 	{name: "COST", right: true, likely: 11, drop: 2},
 	{name: "LATENCY", right: true, likely: 8, drop: 3},
@@ -294,7 +299,7 @@ var eventColumns = []column{
 	{name: "ID"},
 	{name: "TIME", likely: 19},
 	{name: "TYPE", likely: 24},
-	{name: "USER", shrink: 6, likely: 10},
+	{name: "USER", shrink: 6, likely: 14},
 	{name: "EXCHANGE", likely: 16, drop: 1},
 	{name: "LEAF", right: true, likely: 8, drop: 2},
 	{name: "FLAGS", shrink: 6},

@@ -177,9 +177,9 @@ func (t *tail) line(line []byte) error {
 	if err != nil {
 		return err
 	}
+	t.table.fit([][]cell{cells}, true)
 	if !t.fitted {
 		t.fitted = true
-		t.table.fit([][]cell{cells})
 		if err := t.table.head(); err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ func (r *Reader) Exchange(ctx context.Context, who Actor, id string, o Options) 
 		return nil, err
 	}
 	acc := access{what: "show", ids: []steno.ID{x.ID}, user: x.User, rows: 1, reveal: o.Reveal}
-	if err := r.audit.read(ctx, who, acc); err != nil {
+	if err := r.audit.shown(ctx, who, acc); err != nil {
 		return nil, err
 	}
 	return x, nil

@@ -77,11 +77,23 @@ func (a *audit) read(ctx context.Context, who Actor, acc access) error {
 	return nil
 }
 
+// shown is read, but a page of the console that is loaded again within a minute leaves no second record. A revealing one
+// always does.
+func (a *audit) shown(ctx context.Context, who Actor, acc access) error {
+	if who.Via == "console" && !acc.reveal {
+		return a.session(ctx, who, acc)
+	}
+	return a.read(ctx, who, acc)
+}
+
 // session is read for what is asked again and again: one record at the start and at most one a minute.
 func (a *audit) session(ctx context.Context, who Actor, acc access) error {
 	key := who.Name + "\x00" + who.Address + "\x00" + who.Via + "\x00" + acc.what
 	for _, k := range []string{"user", "model", "flag", "status", "conversation", "type", "exchange", "field"} { // times move with each question
 		key += "\x00" + acc.query[k]
+	}
+	for _, id := range acc.ids {
+		key += "\x00" + id.String()
 	}
 	now := time.Now()
 	a.mu.Lock()

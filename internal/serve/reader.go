@@ -127,8 +127,8 @@ func (c Change) MarshalJSON() ([]byte, error) {
 
 // Counts are the exchanges that began in each step of time; steps in which none began are left out.
 type Counts struct {
-	Since time.Time      `json:"since"`
-	Until time.Time      `json:"until"`
-	Step  string         `json:"step"` // a Go duration
-	Steps []Bucket `json:"steps"`
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until"`
+	Step  string    `json:"step"` // a Go duration
+	Steps []Bucket  `json:"steps"`
 }

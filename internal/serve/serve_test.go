@@ -371,6 +371,20 @@ func TestEveryReadIsRecorded(t *testing.T) {
 	if n := len(w.reads("security.record_read")); n != 7 {
 		t.Errorf("%d reads are on record after status, want 7", n)
 	}
+	// Nor are public records.
+	w.get("/api/events?type=monitoring.source_started")
+	if n := len(w.reads("security.record_read")); n != 7 {
+		t.Errorf("%d reads are on record after public records were listed, want 7", n)
+	}
+	// A page of the console that is loaded again leaves one record a minute; one that reveals, one each time.
+	who := serve.Actor{Name: "console", Via: "console", Address: "127.0.0.1"}
+	for _, reveal := range []bool{false, false, true, true} {
+		_, err := w.reader.Exchange(t.Context(), who, id, serve.Options{Reveal: reveal})
+		check(t, err)
+	}
+	if n := len(w.reads("security.record_read")); n != 10 {
+		t.Errorf("%d reads are on record after pages were loaded again, want 10", n)
+	}
 	w.fail(errors.New("the disk is full"))
 	for _, path := range []string{"/api/exchanges", "/api/events", "/api/exchanges/" + id, "/api/exchanges/" + id + "/raw/request", "/api/tail"} {
 		status, b := w.get(path)
