@@ -70,7 +70,8 @@ func (r *Reader) Events(ctx context.Context, who Actor, q Query) (*EventPage, er
 		return nil, err
 	}
 	acc := access{what: "events", query: queryWords(&q), user: q.User, rows: len(rows)}
-	if !publicTypes[q.Type] {
+	// A submitted event may bear a public type, but then it may name somebody.
+	if named := slices.ContainsFunc(rows, func(e EventRow) bool { return e.User != "" }); named || !publicTypes[q.Type] {
 		if err := r.audit.shown(ctx, who, acc); err != nil {
 			return nil, err
 		}
