@@ -16,7 +16,7 @@ type responseStream struct {
 
 func (p *response) stream(whole []byte) reply {
 	s := &responseStream{response: p, pads: p.a.random(forPads), odds: newRandom(p.a.hash, forPads^forText, 0)}
-	s.reply.status = http.StatusOK
+	s.status = http.StatusOK
 	start := p.appendWhole(nil, "in_progress", "auto")
 	s.whole("response.created", start)
 	s.whole("response.in_progress", start)

@@ -43,10 +43,10 @@ func (s *Stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	err = out.send(&p, &a.knobs, r.Header.Get("Accept-Encoding"))
 	if s.tally != nil {
 		how := "answered"
-		switch err {
-		case errCut:
+		switch {
+		case errors.Is(err, errCut):
 			how = "cut"
-		case errGone:
+		case errors.Is(err, errGone):
 			how = "gone"
 		}
 		if e := s.tally.ended(call, how, p.status, out.size, tag, out.sum.Sum(nil)); e != nil && err == nil {

@@ -74,7 +74,7 @@ func Serve(ctx context.Context, c Config, ready func(url string)) error {
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer s.Close() //nolint:errcheck // what the tally acknowledged is durable
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Addr)
 	if err != nil {
 		return fmt.Errorf("couldn't listen for the stub: %w", err)
@@ -93,7 +93,7 @@ func Serve(ctx context.Context, c Config, ready func(url string)) error {
 	end, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	if err := h.Shutdown(end); err != nil {
-		h.Close() // a stalled answer outlives the drain: cut it
+		h.Close() //nolint:errcheck // a stalled answer outlives the drain: cut it
 	}
 	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("couldn't serve the stub: %w", err)
