@@ -21,9 +21,6 @@ func (l *testLog) start(t testing.TB, source byte, previous [16]byte, number uin
 	return e
 }
 
-// last is the number of the newest record.
-func (l *testLog) last() uint64 { return l.entries[len(l.entries)-1].leaf.Number }
-
 func TestVerifyCompleteness(t *testing.T) {
 	beat := func(l *testLog, after time.Duration) {
 		l.public(t, steno.TypeHeartbeat, steno.Heartbeat{}).after = after

@@ -97,19 +97,23 @@ func (w *frameReader) visit(ctx context.Context, from int64, fn func(*frame) boo
 		for i := range b.frames {
 			if !fn(&b.frames[i]) {
 				stop()
-				for range ordered { //nolint:revive // what was on its way is not wanted any more
-				}
+				drain(ordered)
 				return nil
 			}
 		}
 		pool.Put(b)
 	}
 	if err := ctx.Err(); err != nil {
-		for range ordered { //nolint:revive // as above
-		}
+		drain(ordered)
 		return err
 	}
 	return walkErr
+}
+
+// drain lets the walk end when what is on its way is not wanted any more.
+func drain(c <-chan *batch) {
+	for range c {
+	}
 }
 
 // walk fills the batch with the frames of one block and returns where the next begins.

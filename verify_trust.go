@@ -243,13 +243,12 @@ func (m *rememberedLogs) update(r *Report, signed []byte) error {
 	if err != nil {
 		return fmt.Errorf("couldn't remember the log: %w", err)
 	}
-	defer os.Remove(f.Name())
 	_, err = f.Write(out)
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), m.path)
 	}
 	if err != nil {
-		return fmt.Errorf("couldn't remember the log: %w", err)
+		return fmt.Errorf("couldn't remember the log: %w", errors.Join(err, os.Remove(f.Name())))
 	}
 	if !known {
 		r.note("%s and its key are remembered in %s from now on", printable(r.Origin), m.path)
