@@ -32,6 +32,10 @@ const Help = `Knobs, comma separated, in the header x-stub or after a + in the m
 
 Without knobs: "Repeat exactly: TEXT" as the last words of the user is answered by TEXT; a tool
 is called when tool_choice asks for it or the user's words name it; models no-such-… don't exist.
+
+A tally has a line {"event":"asked", call, path, tag, request_sha256} for each request, durable before its answer
+begins, and one {"event":"answered|cut|gone", call, status, bytes, response_sha256} after its last byte. The tag is
+the header x-stub-tag, or metadata.tag of the body.
 `
 
 // knobs is how an answer is to go wrong.

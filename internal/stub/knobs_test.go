@@ -30,6 +30,22 @@ var dialects = []struct {
 	}},
 }
 
+// TestHelp holds the help against the parser: every knob in it exists, and none is left out.
+func TestHelp(t *testing.T) {
+	known := (&knobs{}).set("no-such-knob").Error()
+	n := 0
+	for line := range strings.Lines(Help) {
+		if name, ok := strings.CutPrefix(line, "  "); ok && name[0] != ' ' {
+			name = name[:strings.IndexAny(name, "=[ ")]
+			n++
+			if !strings.Contains(known, name) {
+				t.Errorf("no knob %q", name)
+			}
+		}
+	}
+	want(t, n, strings.Count(known, ",")+1, "knobs in the help")
+}
+
 func TestFail(t *testing.T) {
 	base := start(t, Config{})
 	for _, c := range []struct {
