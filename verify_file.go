@@ -42,7 +42,7 @@ func verifySegment(ctx context.Context, name string, at io.ReaderAt, size int64,
 	if why := file.headErr; why != nil {
 		v.r.broken(Where{File: name, To: min(size, SegmentHeaderSize)}, "%v. Without the header nothing else in the file can be checked", why)
 		v.r.unsure(Where{}, "nothing of the segment could be read")
-		return v.r.finish(), nil //nolint:nilerr // the report says it
+		return v.r.finish(), nil
 	}
 	file.first = file.head.FirstLeaf
 	var created *LogCreated

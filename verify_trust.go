@@ -223,7 +223,7 @@ func (m *rememberedLogs) update(r *Report, signed []byte) error {
 		return nil
 	}
 	c, err := peekCheckpoint(signed)
-	if err != nil || c.Size != r.Signed.Size || hexOf(c.Root) != r.Signed.Root {
+	if newest := err == nil && c.Size == r.Signed.Size && hexOf(c.Root) == r.Signed.Root; !newest {
 		return nil // what the report holds to be signed is what was remembered already
 	}
 	old, known := m.logs[r.Origin]
