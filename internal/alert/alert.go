@@ -1,13 +1,12 @@
 // Package alert is a follower of the log: it writes each security.alert as a line of JSON to a file that other tools read.
 //
 // Records enter in the log's order; lines leave, one an alert, each exactly once whatever kills the process. A line is
-// synced before the cursor that passes it; what stands in the file beyond the cursor's offset is recognised by its leaf
-// index. Lines say which rule found what kind of thing in which exchange, and never whose it was or what it said: the
+// synced before the cursor that passes it; what stands in the file beyond the cursor's offset is cut off at the next start
+// and written again, the same bytes: after a failed sync nothing that is read back can be trusted. Lines say which rule found what kind of thing in which exchange, and never whose it was or what it said: the
 // file is plain text.
 package alert
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,15 +92,34 @@ func (f *Follower) Close() error {
 
 func (f *Follower) cursorName() string { return path.Join(f.cfg.Dir, "alerts") }
 
-// open reads the cursor, and the file from there on: whole lines beyond it were synced or not, but they stand there, so
-// their leaves are not written again; a torn last line is cut off and will be.
+// open reads the cursor and cuts the file there.
 func (f *Follower) open() error {
 	if err := f.cfg.FS.MkdirAll(f.cfg.Dir); err != nil {
 		return fmt.Errorf("couldn't make the followers' directory: %w", err)
 	}
+	var err error
+	f.file, err = f.cfg.FS.OpenAppend(f.cfg.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		f.file, err = f.cfg.FS.Create(f.cfg.File)
+	}
+	if err == nil {
+		err = f.cfg.FS.SyncDir(path.Dir(f.cfg.File)) // durable: the file's name, before a line in it counts
+	}
+	if err != nil {
+		return fmt.Errorf("couldn't open the alerts' file: %w", err)
+	}
+	size, err := f.file.Size()
+	if err != nil {
+		return fmt.Errorf("couldn't measure the alerts' file: %w", err)
+	}
 	b, err := f.cfg.FS.ReadFile(f.cursorName())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		// What stands in the file is not ours to cut. The cursor says so before a line is written.
+		f.cur.Offset = size
+		if err := f.store(); err != nil {
+			return err
+		}
 	case err != nil:
 		return fmt.Errorf("couldn't read the cursor of the alerts: %w", err)
 	default:
@@ -109,46 +127,14 @@ func (f *Follower) open() error {
 			return fmt.Errorf("the cursor of the alerts, %s, is damaged: %w; remove it together with %s to write all alerts again", f.cursorName(), err, f.cfg.File)
 		}
 	}
-	f.file, err = f.cfg.FS.OpenAppend(f.cfg.File)
-	if errors.Is(err, fs.ErrNotExist) {
-		if f.file, err = f.cfg.FS.Create(f.cfg.File); err == nil {
-			err = f.cfg.FS.SyncDir(path.Dir(f.cfg.File))
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("couldn't open the alerts' file: %w", err)
-	}
-	return f.resume()
-}
-
-func (f *Follower) resume() error {
-	b, err := f.cfg.FS.ReadFile(f.cfg.File)
-	if err != nil {
-		return fmt.Errorf("couldn't read the alerts' file: %w", err)
-	}
-	f.cur.Offset = min(f.cur.Offset, int64(len(b))) // somebody rotated the file: what was in it stays dealt with
-	for {
-		rest := b[f.cur.Offset:]
-		end := bytes.IndexByte(rest, '\n')
-		if end < 0 {
-			break
-		}
-		var l Line
-		if err := json.Unmarshal(rest[:end], &l); err != nil {
-			break // sectors of a lost write
-		}
-		f.cur.Next = max(f.cur.Next, l.Leaf+1)
-		f.cur.Offset += int64(end) + 1
-	}
-	if f.cur.Offset < int64(len(b)) {
-		if err := f.file.Truncate(f.cur.Offset); err != nil {
-			return fmt.Errorf("couldn't cut a torn line off the alerts' file: %w", err)
-		}
-	}
-	if err := f.file.Sync(); err != nil {
-		return fmt.Errorf("couldn't sync the alerts' file: %w", err)
-	}
+	f.cur.Offset = min(f.cur.Offset, size) // somebody rotated the file: what was in it stays dealt with
+	f.saved = f.cur
 	f.passed.Store(f.cur.Next)
+	if f.cur.Offset < size {
+		if err := f.file.Truncate(f.cur.Offset); err != nil {
+			return fmt.Errorf("couldn't cut unfinished lines off the alerts' file: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -190,7 +176,7 @@ func (f *Follower) take(e *journal.Entry) error {
 	if _, err := f.file.Write(line); err != nil {
 		return fmt.Errorf("couldn't write an alert: %w", err)
 	}
-	if err := f.file.Sync(); err != nil {
+	if err := f.file.Sync(); err != nil { // durable: the line, before the cursor passes it
 		return fmt.Errorf("couldn't sync an alert: %w", err)
 	}
 	f.cur = cursor{e.Index + 1, f.cur.Offset + int64(len(line))}
@@ -202,6 +188,10 @@ func (f *Follower) save() error {
 	if f.cur == f.saved {
 		return nil
 	}
+	return f.store()
+}
+
+func (f *Follower) store() error {
 	b, err := json.Marshal(f.cur)
 	if err != nil {
 		return err

@@ -108,7 +108,7 @@ func WriteFile(fsys FS, name string, data []byte) error {
 		_ = fsys.Remove(tmp)
 		return fmt.Errorf("couldn't replace %s: %w", name, err)
 	}
-	if err := fsys.SyncDir(filepath.Dir(name)); err != nil {
+	if err := fsys.SyncDir(filepath.Dir(name)); err != nil { // durable: the name, before the caller is told
 		return fmt.Errorf("couldn't make the name %s durable: %w", name, err)
 	}
 	return nil
@@ -128,7 +128,7 @@ func writeNew(fsys FS, name string, data []byte) error {
 	}
 	_, err = f.Write(data)
 	if err == nil {
-		err = f.Sync()
+		err = f.Sync() // durable: the bytes, before any name leads to them
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
