@@ -331,15 +331,16 @@ func (v *verifier) settings(dir string, created *LogCreated) {
 
 // others names what lies in the directory and was not looked at.
 func (v *verifier) others(dir string) {
-	known := []string{"steno.json", "LOCK", "journal", "checkpoint", "tile", "index", "followers", "spool"}
+	known := []string{"steno.json", "LOCK", "journal", "checkpoint", "tile"}
+	beside := []string{"index", "followers", "spool", "ids", "alerts.jsonl"}
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		v.r.skipped("what else lies in the directory: %v", err)
 	}
 	for _, f := range files {
 		switch n := f.Name(); {
-		case n == "index" || n == "followers" || n == "spool":
-			v.r.skipped("%s/: derived, and of no account for what the log says", n)
+		case slices.Contains(beside, n):
+			v.r.skipped("%s: lies beside the log, and is no part of it", n)
 		case !slices.Contains(known, n):
 			v.r.skipped("%s: no file of a log", n)
 		}

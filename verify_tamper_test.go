@@ -433,7 +433,7 @@ func TestVerifyDerivedFiles(t *testing.T) {
 		"tile of more leaves":  {func() { l.files["tile/0/002"] = make([]byte, 8192) }, 3, "does not have"},
 		"a short tile":         {func() { l.files["tile/0/000"] = make([]byte, 32) }, 3, "it should have 8192"},
 		"another file":         {func() { l.files["extra"] = nil; l.files["tile/9/x"] = nil; l.files["journal/y"] = nil }, 0, "journal/y"},
-		"index and followers":  {func() { l.files["index/a"] = nil; l.files["followers/b"] = nil }, 0, "index/"},
+		"index and followers":  {func() { l.files["index/a"] = nil; l.files["followers/b"] = nil }, 0, "index: lies beside"},
 		"checkpoint of others": {func() { l.files["checkpoint"] = []byte("x\n1\n\n") }, 3, "checkpoint"},
 	} {
 		t.Run(name, func(t *testing.T) {
