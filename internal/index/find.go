@@ -65,7 +65,8 @@ func (x *Index) Find(ctx context.Context, id string) (Found, error) {
 		return Found{}, fmt.Errorf("%q is too short for an id; give at least %d characters of it", id, minPrefix)
 	}
 	var found Found
-	err := x.look(ctx, func(v *view) (err error) {
+	var not error
+	err := x.look(ctx, func(v *view) error {
 		f := finder{v: v, id: id}
 		if lo, hi, ok := idRange(id); ok {
 			if err := f.ids(lo, hi); err != nil {
@@ -80,9 +81,16 @@ func (x *Index) Find(ctx context.Context, id string) (Found, error) {
 				return err
 			}
 		}
+		if not = f.unclear(); not != nil {
+			return nil
+		}
+		var err error
 		found, err = f.resolve()
 		return err
 	})
+	if err == nil {
+		err = not
+	}
 	return found, err
 }
 
@@ -284,18 +292,16 @@ func (f *finder) responseRows(p *part, tokens map[token]bool) error {
 	return nil
 }
 
-// resolve makes one thing of what was found. An exchange and its records have ids that begin alike: what all belongs
+// unclear returns why no one thing has the id. An exchange and its records have ids that begin alike: what all belongs
 // to one exchange means that.
-func (f *finder) resolve() (Found, error) {
+func (f *finder) unclear() error {
 	if len(f.matches) == 0 {
-		return Found{}, &NotFoundError{f.id}
+		return &NotFoundError{f.id}
 	}
-	// An exact id may also be that of a record: submitted ones give their exchange their own.
 	first, one := f.matches[0], true
 	var candidates []steno.ID
 	for _, m := range f.matches {
-		same := m.exchange == first.exchange && (!m.exchange.IsZero() || m.record == first.record)
-		one = one && same
+		one = one && m.exchange == first.exchange && (!m.exchange.IsZero() || m.record == first.record)
 		name := m.record
 		if name.IsZero() {
 			name = m.exchange
@@ -304,10 +310,16 @@ func (f *finder) resolve() (Found, error) {
 			candidates = append(candidates, name)
 		}
 	}
-	if !one {
-		slices.SortFunc(candidates, func(a, b steno.ID) int { return bytes.Compare(a[:], b[:]) })
-		return Found{}, &AmbiguousError{f.id, candidates[:min(len(candidates), maxCandidates)], len(candidates) > maxCandidates}
+	if one {
+		return nil
 	}
+	slices.SortFunc(candidates, func(a, b steno.ID) int { return bytes.Compare(a[:], b[:]) })
+	return &AmbiguousError{f.id, candidates[:min(len(candidates), maxCandidates)], len(candidates) > maxCandidates}
+}
+
+// resolve returns the one thing that was found.
+func (f *finder) resolve() (Found, error) {
+	first := f.matches[0]
 	found := Found{Exchange: first.exchange, Leaves: []uint64{first.leaf}}
 	if len(f.matches) == 1 && !first.record.IsZero() {
 		found.Record, found.Leaf = first.record, first.leaf

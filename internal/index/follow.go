@@ -16,6 +16,9 @@ func (x *Index) run(ctx context.Context) {
 		life, again := context.WithCancel(ctx)
 		x.mu.Lock()
 		x.again = again
+		if x.rebuild != nil { // found damaged since it began
+			again()
+		}
 		x.mu.Unlock()
 		err := x.follow(life)
 		again()
@@ -47,6 +50,10 @@ func (x *Index) end(err error) {
 func (x *Index) spoil(why error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.spoilLocked(why)
+}
+
+func (x *Index) spoilLocked(why error) {
 	if x.rebuild == nil {
 		x.rebuild = why
 		if x.again != nil {

@@ -44,12 +44,11 @@ func (x *Index) look(ctx context.Context, f func(*view) error) error {
 
 // heal has the index built again if it is still the one that was found damaged, and waits for that.
 func (x *Index) heal(ctx context.Context, life int, why error) error {
-	x.mu.RLock()
-	same := x.life == life
-	x.mu.RUnlock()
-	if same {
-		x.spoil(why)
+	x.mu.Lock()
+	if x.life == life {
+		x.spoilLocked(why)
 	}
+	x.mu.Unlock()
 	for {
 		x.mu.Lock()
 		if err := x.failed; err != nil {
