@@ -171,7 +171,11 @@ func everyOp(t *testing.T, prepare func(t *testing.T) (*disk.Mem, *witness), wor
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for k := 0; ; k++ {
+			step := 1
+			if testing.Short() {
+				step = 7
+			}
+			for k := 0; ; k += step {
 				fsys, w := prepare(t)
 				before := fsys.Ops()
 				var mu sync.Mutex

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -479,9 +481,16 @@ func TestVerifierAgrees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Some day keys were never opened by an event here: that is the caller's part, and the only thing to find.
-	t.Logf("integrity %v, completeness %v", r.Integrity, r.Completeness)
-	if r.Integrity.Verdict == steno.Fails || r.Size != 905 || r.Unsigned != 0 {
+	if r.Integrity.Verdict != steno.Holds || r.Completeness.Verdict != steno.Holds || r.Size != 905 || r.Unsigned != 0 {
 		t.Fatalf("%+v", r)
+	}
+	l := openLog(t, cfg)
+	server := httptest.NewServer(http.StripPrefix("/log", l.Handler()))
+	defer server.Close()
+	if r, err = steno.VerifyURL(t.Context(), server.URL+"/log/", server.Client(), steno.VerifyOptions{VKey: testVKey}); err != nil {
+		t.Fatal(err)
+	}
+	if r.Integrity.Verdict != steno.Holds || r.Size != 905 {
+		t.Fatalf("over HTTP: %+v", r)
 	}
 }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"strings"
@@ -33,37 +34,109 @@ func FuzzSegment(f *testing.F) {
 			b[at] ^= flip
 		}
 		fsys := disk.NewMem()
-		if err := fsys.MkdirAll("/data/journal"); err != nil {
+		if err := disk.WriteFile(fsys, "/segment", b); err != nil {
 			t.Fatal(err)
 		}
-		if err := disk.WriteFile(fsys, firstSegment, b); err != nil {
-			t.Fatal(err)
-		}
-		if file, err := fsys.Open(firstSegment); err == nil && len(b) >= steno.SegmentHeaderSize {
+		if file, err := fsys.Open("/segment"); err == nil && len(b) >= steno.SegmentHeaderSize {
 			h := steno.SegmentHeader{Log: steno.NewLogID(testOrigin)}
-			w := newWalker(file, firstSegment, h, steno.SegmentHeaderSize, int64(len(b)), pointWindow)
+			w := newWalker(file, "/segment", h, steno.SegmentHeaderSize, int64(len(b)), pointWindow)
 			for i := range uint64(len(b)) {
 				if _, err := w.entry(i, true); err != nil {
 					break
 				}
 			}
 		}
-		j, rec, err := Open(t.Context(), testConfig(fsys))
-		if err != nil {
-			var damage *DamageError
-			if !errors.As(err, &damage) || damage.From < 0 || damage.To > int64(len(b)) {
-				t.Fatalf("refused with %v", err)
-			}
-			if now, err := fsys.ReadFile(firstSegment); err != nil || !bytes.Equal(now, b) {
-				t.Fatal("a refused log was touched")
-			}
-			return
-		}
-		l := &testLog{j, rec, testConfig(fsys)}
-		defer l.Close()
-		l.append(t, 77, 10)
-		l.check(t)
+		openAnyBytes(t, b)
 	})
+}
+
+// FuzzFrames opens a log whose only segment holds any order of frames with right checksums.
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte{0, 1, 0, 2, 4, 0, 6, 0}) // leaf, leaf with body, commit
+	f.Add([]byte{2, 9, 2, 9, 6, 0, 2, 3, 6, 0, 2, 1})
+	f.Add([]byte{2, 9, 6, 1, 2, 3, 6, 0, 6, 2})
+	f.Add([]byte{2, 9, 4, 9, 6, 0, 1, 0, 3, 0, 5, 5, 7, 7})
+	f.Fuzz(func(t *testing.T, plan []byte) {
+		state := steno.State{}
+		root := state.Root()
+		h := steno.SegmentHeader{Log: steno.NewLogID(testOrigin), Root: [12]byte(root[:12])}
+		b := h.Append(nil)
+		b = steno.AppendFrame(b, &h, int64(len(b)), steno.FrameState, state.Append(nil))
+		group := steno.Commit{}
+		start := len(b)
+		for ; len(plan) >= 2 && len(b) < 1<<16; plan = plan[2:] {
+			what, n := plan[0]%8, int(plan[1])
+			frame := func(t steno.FrameType, p []byte) { b = steno.AppendFrame(b, &h, int64(len(b)), t, p) }
+			switch what {
+			case 0, 1, 2, 3: // a leaf; 2 and 3: with its body; odd: with a wrong promise
+				leaf, body := sealedLeaf(len(b)), testBody(n, n)
+				leaf.Number, leaf.BodyLength, leaf.BodyHash = 1, uint64(n), sha256.Sum256(body)
+				if what&1 == 1 {
+					leaf.BodyHash[0]++
+				}
+				raw := leaf.Append(nil)
+				state.Add(&leaf, steno.LeafHash(raw))
+				group.Count++
+				frame(steno.FrameLeaf, raw)
+				if what >= 2 && n > 0 {
+					frame(steno.FrameBody, body)
+				}
+			case 4:
+				frame(steno.FrameBody, testBody(n, n))
+			case 5:
+				frame(steno.FrameType(n%4+1), testBody(n, steno.CommitSize))
+			default: // a commit, of which up to one thing is wrong
+				group.Size, group.Root, group.GroupBytes = state.Size, state.Root(), uint32(len(b)-start)
+				group.WrittenAt = state.WrittenAt
+				switch n % 8 {
+				case 1:
+					group.Count++
+				case 2:
+					group.Root[0]++
+				case 3:
+					group.GroupBytes++
+				case 4:
+					group.FirstLeaf++
+					group.Size++
+				}
+				frame(steno.FrameCommit, group.Append(nil))
+				group = steno.Commit{FirstLeaf: state.Size}
+				start = len(b)
+			}
+		}
+		openAnyBytes(t, b)
+	})
+}
+
+// openAnyBytes opens a log whose only segment holds these bytes, which must be refused or be good to go on with.
+func openAnyBytes(t *testing.T, b []byte) {
+	fsys := disk.NewMem()
+	if err := fsys.MkdirAll("/data/journal"); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.WriteFile(fsys, firstSegment, b); err != nil {
+		t.Fatal(err)
+	}
+	j, rec, err := Open(t.Context(), testConfig(fsys))
+	if err != nil {
+		var damage *DamageError
+		if !errors.As(err, &damage) || damage.From < 0 || damage.To > int64(len(b)) {
+			t.Fatalf("refused with %v", err)
+		}
+		if now, err := fsys.ReadFile(firstSegment); err != nil || !bytes.Equal(now, b) {
+			t.Fatal("a refused log was touched")
+		}
+		return
+	}
+	l := &testLog{j, rec, testConfig(fsys)}
+	defer l.Close()
+	l.append(t, 77, 10)
+	s := readStory(t, fsys, "/data")
+	if uint64(len(s.leaves)) != rec.Size+1 {
+		t.Fatalf("%d leaves were recovered, and one was added; the files hold %d", rec.Size, len(s.leaves))
+	}
+	l.checkReading(t, s)
+	l.checkProofs(t, s)
 }
 
 func FuzzTilePath(f *testing.F) {
