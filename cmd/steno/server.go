@@ -115,7 +115,7 @@ func startServer(ctx context.Context, cfg *config, demo bool, logger *slog.Logge
 func (s *server) readerConfig(demo bool, registry *prometheus.Registry) serve.Config {
 	c := s.store.readerConfig()
 	c.Demo, c.Metrics, c.Gap = demo, registry, s.store.recorder.Gap
-	c.Gateway = s.ready.Gateway
+	c.Gateway, c.Console, c.Months = s.ready.Gateway, s.ready.Console, s.cfg.Retention.Months
 	return c
 }
 

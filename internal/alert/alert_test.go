@@ -149,7 +149,7 @@ func TestKilledAnywhere(t *testing.T) {
 				break
 			}
 			fs.Fault(nil)
-			for i, wreck := range []*disk.Mem{fs.Crash(nil), fs.Crash(rand.New(rand.NewSource(int64(2*k)))), fs.Crash(rand.New(rand.NewSource(int64(2*k + 1)))), fs.Restart()} {
+			for i, wreck := range []*disk.Mem{fs.Crash(nil), fs.Crash(rand.New(rand.NewSource(int64(2 * k)))), fs.Crash(rand.New(rand.NewSource(int64(2*k + 1)))), fs.Restart()} {
 				if err := follow(t, wreck, j, keys); err != nil {
 					t.Fatalf("%s at operation %d (%v), wreck %d: the next start: %v", name, k, err, i, err)
 				}

@@ -201,13 +201,11 @@ func submittable(e *steno.Event) error {
 	if !e.ID.IsZero() {
 		return errors.New("id is given by steno; your own goes into origin.id")
 	}
-	if err := steno.Validate(e); err != nil {
-		return err
+	err := steno.Validate(e)
+	if err == nil && !steno.Submittable(e.Type) {
+		err = fmt.Errorf("events of type %s are made by steno alone", e.Type)
 	}
-	if !steno.Submittable(e.Type) {
-		return fmt.Errorf("events of type %s are made by steno alone", e.Type)
-	}
-	return nil
+	return err
 }
 
 // stamp sets what the submitter may not say itself, and marks what it asserts.

@@ -12,35 +12,46 @@ import (
 	"github.com/steno-audit/steno/internal/dialect"
 )
 
-// seenTexts remembers which texts were checked, so that a history that is sent again on every turn costs nothing and
-// flags nothing twice. It decides only whether a check runs again, never what is recorded.
+// seenTexts remembers what the checks found in a text, so that a history that is sent again on every turn costs nothing and
+// alerts once. It decides only whether a check runs again, never what is recorded.
 type seenTexts struct {
 	mu   sync.Mutex
 	seed maphash.Seed
-	now  map[uint64]struct{}
-	old  map[uint64]struct{}
+	now  map[uint64][]check.Finding
+	old  map[uint64][]check.Finding
 }
 
 const seenMax = 1 << 16
 
 func newSeenTexts() *seenTexts {
-	return &seenTexts{seed: maphash.MakeSeed(), now: map[uint64]struct{}{}}
+	return &seenTexts{seed: maphash.MakeSeed(), now: map[uint64][]check.Finding{}}
 }
 
-// before reports whether the text was checked before, and remembers it.
-func (s *seenTexts) before(text []byte) bool {
+// before returns what was found in the text when it was checked before.
+func (s *seenTexts) before(text []byte) (found []check.Finding, ok bool) {
 	h := maphash.Bytes(s.seed, text)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.now[h]; ok {
-		return true
+	if found, ok = s.now[h]; !ok {
+		if found, ok = s.old[h]; ok {
+			s.put(h, found)
+		}
 	}
-	_, ok := s.old[h]
+	return found, ok
+}
+
+func (s *seenTexts) remember(text []byte, found []check.Finding) {
+	h := maphash.Bytes(s.seed, text)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.put(h, found)
+}
+
+func (s *seenTexts) put(h uint64, found []check.Finding) {
 	if len(s.now) >= seenMax {
-		s.old, s.now = s.now, make(map[uint64]struct{}, seenMax)
+		s.old, s.now = s.now, make(map[uint64][]check.Finding, seenMax)
 	}
-	s.now[h] = struct{}{}
-	return ok
+	s.now[h] = found
 }
 
 var origins = map[string]check.Origin{
@@ -52,7 +63,7 @@ const checkTime = 500 * time.Millisecond
 
 var checkSources = []string{check.SourceSecrets, check.SourceInjection}
 
-// checkTexts runs the checks over the new texts of a body. Spans of findings are ranges of the (decoded) body.
+// checkTexts runs the checks over the texts of a body, those of a history that were checked before by what is remembered. Spans of findings are ranges of the (decoded) body.
 func (g *Gateway) checkTexts(ctx context.Context, body []byte, texts []dialect.Text, direction, of string) *steno.Safety {
 	s := &steno.Safety{}
 	start := time.Now()
@@ -61,12 +72,22 @@ func (g *Gateway) checkTexts(ctx context.Context, body []byte, texts []dialect.T
 	defer cancel()
 	for _, t := range texts {
 		words := t.Words(body)
-		if len(words) == 0 || (g.seen.before(words) && !t.New) {
+		if len(words) == 0 {
 			continue
 		}
-		found := g.cfg.Checker.Text(ctx, words, origins[t.Origin])
+		found, again := g.seen.before(words)
+		if !again || t.New {
+			found = g.cfg.Checker.Text(ctx, words, origins[t.Origin])
+			if ctx.Err() == nil {
+				g.seen.remember(words, found)
+			}
+		}
 		for _, f := range found {
-			s.Findings = append(s.Findings, g.finding(f, t, body, direction, of))
+			out := g.finding(f, t, body, direction, of)
+			if again && !t.New && out.Action == "alert" {
+				out.Action = "record" // it was alerted when it came first
+			}
+			s.Findings = append(s.Findings, out)
 		}
 	}
 	c := steno.Check{Direction: direction, Outcome: "done", Micros: time.Since(start).Microseconds()}

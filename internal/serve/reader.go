@@ -24,6 +24,7 @@ type Config struct {
 	Dir     string // the data directory, for Verify
 	Version string // of this program
 	Demo    bool
+	Months  int                                             // that records are promised to be kept; 0: 24
 	Gateway string                                          // the gateway's address, "" at rest
 	Console string                                          // the console's address, "" at rest
 	Record  func(ctx context.Context, d *steno.Draft) error // makes a record durable

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,6 +76,7 @@ type ClockStatus struct {
 	At           time.Time `json:"at"`
 }
 
+// retentionMonths is the promise where none is configured.
 const retentionMonths = 24
 
 // Status tells how things stand.
@@ -87,8 +89,8 @@ func (r *Reader) Status(ctx context.Context) (*Status, error) {
 		Log:  LogStatus{VKey: r.vkey, Size: size, Covered: covered, Open: len(state.Open)},
 		Keys: keyStatus(r.cfg.Keys),
 		Retention: RetentionStatus{
-			Class: "standard", Months: retentionMonths,
-			Note: fmt.Sprintf("one class, kept %d months; nothing expires yet, whatever its age", retentionMonths),
+			Class: "standard", Months: cmp.Or(r.cfg.Months, retentionMonths),
+			Note: fmt.Sprintf("one class, kept %d months; nothing expires yet, whatever its age", cmp.Or(r.cfg.Months, retentionMonths)),
 		},
 	}
 	s.Log.Origin, _, _ = strings.Cut(r.vkey, "+")
