@@ -77,10 +77,12 @@ export ANTHROPIC_AUTH_TOKEN=YOUR_KEY
 export ANTHROPIC_CUSTOM_HEADERS='x-steno-user: ana.silva'
 export OPENAI_BASE_URL=GATEWAY/v1
 export OPENAI_API_KEY=YOUR_KEY`},
-	{"Events of your own", "What no gateway sees: approvals, lineage, feedback. Source and id together count once.", `curl -s GATEWAY/v1/events -H 'Authorization: Bearer YOUR_KEY' -H 'Content-Type: application/json' \
+	{"Events of your own", "What no gateway sees: approvals, lineage, feedback. Source and id together count once.", `curl -s GATEWAY/v1/events \
+  -H 'Authorization: Bearer YOUR_KEY' -H 'Content-Type: application/json' \
   -d '[{"type":"governance.model_approved","time":"2026-11-23T09:00:00Z",
         "origin":{"source":"model-registry","id":"approval-41"},
-        "system":{"action":"approve","actor":"h.nilsson","target":"gpt-4o-mini-2024-07-18","outcome":"approved"}}]'`},
+        "system":{"action":"approve","actor":"h.nilsson","target":"gpt-4o-mini",
+                  "outcome":"approved"}}]'`},
 }
 
 // who are the headers by which an application says more; none of them is sent on to the provider.

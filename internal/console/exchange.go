@@ -390,3 +390,49 @@ func headLine(h *serve.Head) string {
 	}
 	return strings.TrimSpace(h.Method + " " + path + " " + h.Proto)
 }
+
+func pathWords(p *serve.Proof) string {
+	if len(p.Path) == 1 {
+		return "1 hash"
+	}
+	return number(len(p.Path)) + " hashes"
+}
+
+func bodyWords(b *serve.Body) string {
+	s := size(b.Bytes) + " on the wire"
+	if b.Encoding != "" {
+		s += ", encoded with " + b.Encoding
+	}
+	return s
+}
+
+func sealedWords(r *serve.Record) string {
+	if r.Sealed == 0 {
+		return " · public"
+	}
+	s := " · " + size(r.Sealed) + " sealed"
+	if r.DayKey > 0 {
+		s += " under day key " + number(r.DayKey)
+	}
+	return s
+}
+
+func priceWords(c *steno.Cost) string {
+	s := "by the price since " + c.Date
+	if c.State == "partial" {
+		s += ", of the part that is priced"
+	}
+	return s
+}
+
+func missingWords(m *serve.Missing) string {
+	s := "Leaf " + number(m.Leaf)
+	if m.Section != "" {
+		s += ", " + m.Section
+	}
+	s += ": " + m.Why
+	if m.Bytes > 0 {
+		s += " (" + size(m.Bytes) + ")"
+	}
+	return s
+}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -13,10 +14,11 @@ import (
 // integrityView is the page of the two verdicts. Report is nil until they are computed.
 type integrityView struct {
 	frame
-	Status *serve.Status
-	Report *steno.Report
-	Took   time.Duration
-	At     time.Time
+	Console string // its address, as the reader has it
+	Status  *serve.Status
+	Report  *steno.Report
+	Took    time.Duration
+	At      time.Time
 }
 
 func (p *pages) integrity(w http.ResponseWriter, r *http.Request) {
@@ -25,12 +27,12 @@ func (p *pages) integrity(w http.ResponseWriter, r *http.Request) {
 		p.failed(w, r, err)
 		return
 	}
-	p.show(w, r, http.StatusOK, integrityPage(&integrityView{frame: p.frame("Integrity", "integrity", ""), Status: status}))
+	p.show(w, r, http.StatusOK, integrityPage(&integrityView{frame: p.frame("Integrity", "integrity", ""), Console: consoleAddress(r), Status: status}))
 }
 
 // verify computes the verdicts. A script is told how far it has come; a form gets the page when it is done.
 func (p *pages) verify(w http.ResponseWriter, r *http.Request) {
-	v := &integrityView{frame: p.frame("Integrity", "integrity", "")}
+	v := &integrityView{frame: p.frame("Integrity", "integrity", ""), Console: consoleAddress(r)}
 	var progress func(serve.Progress)
 	var lines *stream
 	if strings.Contains(r.Header.Get("Accept"), "application/x-ndjson") {
@@ -94,9 +96,36 @@ func verdictIcon(v steno.Verdict) string {
 	return "unknown"
 }
 
-func (v *integrityView) server() string {
-	if v.Status.Console != "" {
-		return v.Status.Console
+// consoleAddress is the address by which the reader came here.
+func consoleAddress(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
 	}
-	return "CONSOLE"
+	return "http://" + r.Host
+}
+
+func unsignedWords(r *steno.Report) string {
+	if r.Unsigned == 0 {
+		return ""
+	}
+	return "; " + count(r.Unsigned, "record") + " after the newest checkpoint"
+}
+
+func dayKeys(k *serve.KeyStatus) string {
+	s := number(k.DayKeys) + " in force"
+	if k.OldestDay != "" {
+		s += ", for " + k.OldestDay + " to " + k.NewestDay
+	}
+	return s
+}
+
+func clockWords(c *serve.ClockStatus) string {
+	if !c.Known {
+		return "the kernel does not say how far it is off"
+	}
+	s := "not synchronized"
+	if c.Synchronized {
+		s = "synchronized"
+	}
+	return s + fmt.Sprintf(", offset %.0f µs, at most %s off", c.OffsetMicros, took(time.Duration(c.MaxErrorUS*float64(time.Microsecond))))
 }

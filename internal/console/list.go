@@ -33,7 +33,7 @@ func (p *pages) choose(r *http.Request, who serve.Actor, f filter, now time.Time
 	for _, c := range []struct {
 		name string
 		step time.Duration
-	}{{"1h", time.Hour}, {"24h", time.Hour}, {"7d", day}} {
+	}{{"1h", time.Minute}, {"24h", time.Hour}, {"7d", day}} {
 		g := filter{f.path, url.Values{}}
 		for k, v := range f.values {
 			g.values[k] = v
@@ -47,6 +47,9 @@ func (p *pages) choose(r *http.Request, who serve.Actor, f filter, now time.Time
 		n, err := p.r.Count(r.Context(), who, q, c.step)
 		if err != nil {
 			return "", err
+		}
+		if len(n.Steps) > 0 && c.name == "1h" && n.Steps[0].Start.After(now.Add(-14*time.Minute)) {
+			return "15m", nil
 		}
 		if len(n.Steps) > 0 {
 			return c.name, nil
