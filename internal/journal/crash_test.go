@@ -281,3 +281,30 @@ func tear(t *testing.T, fsys *disk.Mem) {
 		return
 	}
 }
+
+// TestSupersededSegmentsStayAway loses the power after a recovery that has put several segments into one: if a name
+// came back behind the anchor, it would pass for the end of the log.
+func TestSupersededSegmentsStayAway(t *testing.T) {
+	fsys := disk.NewMem()
+	cfg := testConfig(fsys)
+	cfg.SegmentBytes = 1000
+	l := openLog(t, cfg)
+	for i := range 10 {
+		l.append(t, i, 300)
+	}
+	for i := range 3 {
+		left := fsys.Crash(nil)
+		names, err := left.ReadDir("/data/journal")
+		if err != nil || i == 0 && len(names) < 4 {
+			t.Fatalf("%v, %v", names, err)
+		}
+		l := openLog(t, cfgOn(crashConfig(left), left))
+		if l.rec.Size != uint64(10+2*i) {
+			t.Fatalf("life %d: recovered %d leaves of %d", i, l.rec.Size, 10+2*i)
+		}
+		l.append(t, 100+i, 10)
+		l.append(t, 200+i, 10)
+		readStory(t, left, "/data")
+		fsys = left
+	}
+}
