@@ -183,6 +183,8 @@ func ParseLeaf(b []byte) (*Leaf, error) {
 	switch {
 	case l.Log > LogMonitoring:
 		return nil, fmt.Errorf("%w: log %d is unknown", ErrLeaf, l.Log)
+	case l.Type > 255:
+		return nil, fmt.Errorf("%w: type %d is unknown", ErrLeaf, l.Type)
 	case l.Flags&^knownFlags != 0:
 		return nil, fmt.Errorf("%w: flags %#x are unknown", ErrLeaf, uint16(l.Flags&^knownFlags))
 	case l.Sections&^knownSections != 0:

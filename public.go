@@ -55,7 +55,7 @@ func (l *Leaf) PublicType() PublicType {
 	if l.Flags&FlagPublicOnly == 0 {
 		return 0
 	}
-	return PublicType(l.Log)<<8 | PublicType(l.Type&0xff)
+	return PublicType(l.Log)<<8 | PublicType(l.Type)
 }
 
 // LogCreated is the first record of a log.
