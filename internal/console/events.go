@@ -10,7 +10,7 @@ import (
 
 // eventTypes are those that are offered; the address takes any.
 var eventTypes = []string{
-	"inference.request", "inference.response", "inference.stream_part", "security.alert", "security.auth_failed", "security.record_read",
+	"inference.request", "inference.response", "inference.response_part", "inference.call", "security.alert", "security.auth_failed", "security.record_read",
 	"security.key_created", "security.key_revoked", "governance.model_approved", "monitoring.log_created", "monitoring.source_started",
 	"monitoring.source_stopped", "monitoring.heartbeat", "monitoring.log_gap", "monitoring.tail_discarded", "monitoring.clock_stepped",
 	"monitoring.insecure_listener", "compliance.day_key_opened", "compliance.day_key_destroyed", "compliance.erasure_requested",
