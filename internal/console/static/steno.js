@@ -138,6 +138,10 @@
     }
   });
 
+  // Esc on an exchange goes back to the list that it was opened from, with its filters.
+  const lastList = () => { try { return sessionStorage.getItem("steno-list") || "/"; } catch { return "/"; } };
+  if ($("#rows")) try { sessionStorage.setItem("steno-list", location.pathname + location.search); } catch { /* then it is the first page */ }
+
   // Keys.
   const dialog = $("#keys");
   const goes = { e: "/", v: "/events", i: "/integrity", c: "/connect" };
@@ -159,7 +163,7 @@
       case "Escape": {
         const open = $$("details[open]").filter((d) => d.contains(document.activeElement)).pop();
         if (open) { open.open = false; break; }
-        if ($("#exchange")) { if (document.referrer.startsWith(location.origin + "/") && history.length > 1) history.back(); else location.href = "/"; }
+        if ($("#exchange")) location.href = lastList();
         break;
       }
       default: { const tab = $(`[data-key="${CSS.escape(e.key)}"]`); if (tab) tab.click(); }
