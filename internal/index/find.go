@@ -180,6 +180,9 @@ func (v *view) idRows(p *part, t table, lo, hi steno.ID) ([]ref, error) {
 	defer v.x.tables.release(x)
 	var refs []ref
 	for n, g := range x.groups() {
+		if !g.mayHave(lo, hi) {
+			continue
+		}
 		err := g.column("id", func(i int, val parquet.Value) {
 			id := steno.ID(val.ByteArray())
 			if _, hidden := v.hidden[p][id]; !between(id, lo, hi) || hidden && t == tableExchanges || len(refs) > 4*maxCandidates {
@@ -327,21 +330,21 @@ func (f *finder) resolve() (Found, error) {
 	if first.exchange.IsZero() {
 		return found, nil
 	}
-	row, err := f.v.exchange(first.exchange)
+	row, err := f.v.exchange(first.exchange, 0)
 	if err == nil && row != nil {
 		found.Leaves = row.Leaves
 	}
 	return found, err
 }
 
-// exchange returns the row of an exchange; nil if there is none.
-func (v *view) exchange(id steno.ID) (*exchange, error) {
+// exchange returns the row of an exchange, with its names up to that kind; nil if there is none.
+func (v *view) exchange(id steno.ID, last kind) (*exchange, error) {
 	for _, e := range v.exchanges {
 		if e.ID == id {
 			return e, nil
 		}
 	}
-	row, _, err := v.stored(id)
+	row, _, err := v.stored(id, last)
 	return row, err
 }
 
@@ -349,7 +352,7 @@ func (v *view) exchange(id steno.ID) (*exchange, error) {
 func (x *Index) Exchange(ctx context.Context, id steno.ID) (Row, error) {
 	var row *exchange
 	err := x.look(ctx, func(v *view) (err error) {
-		row, err = v.exchange(id)
+		row, err = v.exchange(id, kindResponseID)
 		return err
 	})
 	if err != nil {
@@ -362,7 +365,7 @@ func (x *Index) Exchange(ctx context.Context, id steno.ID) (Row, error) {
 }
 
 // stored returns the row of an exchange from the parts, and which one has it; nil if none has.
-func (v *view) stored(id steno.ID) (*exchange, *part, error) {
+func (v *view) stored(id steno.ID, last kind) (*exchange, *part, error) {
 	for _, p := range v.parts {
 		refs, err := v.idRows(p, tableExchanges, id, id)
 		if err != nil {
@@ -371,7 +374,7 @@ func (v *view) stored(id steno.ID) (*exchange, *part, error) {
 		if len(refs) == 0 {
 			continue
 		}
-		rows, err := v.loadExchanges(refs[:1])
+		rows, err := v.loadExchanges(refs[:1], last)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -396,5 +399,5 @@ func (x *Index) stored(id steno.ID) (*exchange, *part, error) {
 	x.tables.hold(v.parts)
 	x.mu.RUnlock()
 	defer x.tables.unhold(v.parts)
-	return v.stored(id)
+	return v.stored(id, kindResponseID)
 }

@@ -173,7 +173,9 @@ func (x *Index) apply(r *record, hash [32]byte) error {
 	}
 	x.cursor = r.leaf + 1
 	n.last = hash
-	x.wakeLocked()
+	if r.leaf >= x.until {
+		x.wakeLocked()
+	}
 	x.publishLocked(row, ev)
 	return nil
 }

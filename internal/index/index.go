@@ -49,7 +49,8 @@ type Index struct {
 	cursor  uint64       // the next leaf to be read
 	newest  newest
 	parts   []*part
-	moved   chan struct{} // closed when the cursor moves; nil while nobody waits
+	moved   chan struct{} // closed when the cursor passes until; nil while nobody waits
+	until   uint64        // the first leaf that is waited for
 	failed  error         // why the follower has stopped
 	rebuild error         // what is damaged; the follower is to begin anew
 	life    int           // counts beginnings
@@ -239,10 +240,7 @@ func (x *Index) Wait(ctx context.Context, leaf uint64) error {
 			x.mu.Unlock()
 			return fmt.Errorf("the index has stopped before leaf %d: %w", leaf, err)
 		}
-		if x.moved == nil {
-			x.moved = make(chan struct{})
-		}
-		moved := x.moved
+		moved := x.waitLocked(leaf)
 		x.mu.Unlock()
 		select {
 		case <-moved:
@@ -250,6 +248,15 @@ func (x *Index) Wait(ctx context.Context, leaf uint64) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// waitLocked returns a channel that is closed when a leaf was read, or before. The caller holds mu.
+func (x *Index) waitLocked(leaf uint64) <-chan struct{} {
+	if x.moved == nil {
+		x.moved, x.until = make(chan struct{}), leaf
+	}
+	x.until = min(x.until, leaf)
+	return x.moved
 }
 
 // CatchUp returns once everything that is durable now is visible.
@@ -261,7 +268,7 @@ func (x *Index) CatchUp(ctx context.Context) error {
 	return x.Wait(ctx, size-1)
 }
 
-// wakeLocked wakes who waits for the cursor. The caller holds mu.
+// wakeLocked wakes all who wait. The caller holds mu.
 func (x *Index) wakeLocked() {
 	if x.moved != nil {
 		close(x.moved)

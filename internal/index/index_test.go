@@ -57,11 +57,15 @@ func TestRow(t *testing.T) {
 			ID: c.exchange, Time: noon, User: "ana", Model: "gpt-5", AnsweredModel: "gpt-5-2026-08-01", Status: "complete",
 			InputTokens: ptr(int64(120)), OutputTokens: ptr(int64(30)), Cost: ptr("0.00042"), LatencyMS: ptr(1000.0),
 			Flags: []string{"jailbreak", "secret"}, Conversation: "talk-1", Role: "clerk", Team: "claims", Key: "key-of-ana",
-			Address: "192.0.2.7", ResponseID: "chatcmpl-" + c.exchange.String()[20:], Provider: "openai", Operation: "chat",
+			Address: "192.0.2.7", Provider: "openai", Operation: "chat",
 			API: "chat_completions", HTTPStatus: 200, TTFT: ptr(0.25), Leaves: leaves,
 		}
 		if !reflect.DeepEqual(rows[0], want) {
 			t.Errorf("got  %+v\nwant %+v", rows[0], want)
+		}
+		want.ResponseID = "chatcmpl-" + c.exchange.String()[20:]
+		if one, err := x.Exchange(t.Context(), c.exchange); err != nil || !reflect.DeepEqual(one, want) {
+			t.Errorf("got  %+v (%v)\nwant %+v", one, err, want)
 		}
 	})
 }

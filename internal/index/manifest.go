@@ -30,7 +30,7 @@ type manifest struct {
 
 func (x *Index) readManifest() (*manifest, error) {
 	name := filepath.Join(x.cfg.Dir, manifestName)
-	s, err := x.keys.openSealed(x.cfg.FS, name, tableManifest)
+	s, err := x.keys.openSealed(x.cfg.FS, x.tables.chunks, name, tableManifest)
 	if err != nil {
 		return nil, err
 	}

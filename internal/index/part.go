@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -71,6 +72,8 @@ type openTables struct {
 	dir  string
 	keys tableKeys
 
+	chunks *chunkCache
+
 	mu    sync.Mutex
 	open  map[string]*openTable
 	clock uint64
@@ -88,14 +91,14 @@ type openTable struct {
 }
 
 func newOpenTables(fsys disk.FS, dir string, keys tableKeys) *openTables {
-	return &openTables{fs: fsys, dir: dir, keys: keys, open: map[string]*openTable{}}
+	return &openTables{fs: fsys, dir: dir, keys: keys, chunks: &chunkCache{all: map[chunkName]*chunk{}}, open: map[string]*openTable{}}
 }
 
 func (o *openTables) path(name string) string { return filepath.Join(o.dir, name) }
 
 // seal opens the sealed file of a table and checks that it is the one that the manifest means.
 func (o *openTables) seal(p *part, t table) (*sealedFile, error) {
-	s, err := o.keys.openSealed(o.fs, o.path(p.file(t)), t)
+	s, err := o.keys.openSealed(o.fs, o.chunks, o.path(p.file(t)), t)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +133,7 @@ func (o *openTables) acquire(p *part, t table) (*openTable, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := parquet.OpenFile(s, s.size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(chunkPlain))
+	f, err := parquet.OpenFile(s, s.size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err == nil && f.NumRows() != int64(p.rows(t)) {
 		err = fmt.Errorf("%s: %w: it has %d rows, not %d", s.name, errDamaged, f.NumRows(), p.rows(t))
 	}
@@ -302,34 +305,41 @@ func (g *group) bounds(name string) (lo, hi int64, ok bool) {
 	return a.Int64(), b.Int64(), true
 }
 
-// pick reads whole rows of a group, by their numbers in ascending order.
+// pick reads whole rows of a group, by their numbers in ascending order, page by page where they stand far apart.
 func pick[T any](g *group, rows []int, f func(i int, row *T)) error {
+	for _, c := range g.rows.ColumnChunks() {
+		if _, err := c.OffsetIndex(); err != nil {
+			return fmt.Errorf("%s: %w", g.table.sealed.name, err)
+		}
+	}
 	r := parquet.NewGenericRowGroupReader[T](g.rows)
 	defer r.Close()
-	at := 0
-	var buf [64]T
+	const near, most = 16, 64
+	buf := make([]T, most)
 	for i := 0; i < len(rows); {
-		if rows[i]-at > 256 || rows[i] < at {
-			if err := r.SeekToRow(int64(rows[i])); err != nil {
-				return fmt.Errorf("%s: %w", g.table.sealed.name, err)
+		from, n := rows[i], 1
+		for _, row := range rows[i+1:] {
+			if d := row - from; d >= most || d-n >= near {
+				break
 			}
-			at = rows[i]
+			n = row - from + 1
 		}
-		clear(buf[:])
-		n, err := r.Read(buf[:min(len(buf), g.n-at)])
-		if n == 0 {
-			return fmt.Errorf("%s: couldn't read row %d of %d: %w", g.table.sealed.name, at, g.n, errors.Join(err, errDamaged))
+		if err := r.SeekToRow(int64(from)); err != nil {
+			return fmt.Errorf("%s: %w", g.table.sealed.name, err)
 		}
-		for ; i < len(rows) && rows[i] < at+n; i++ {
-			f(i, &buf[rows[i]-at])
+		clear(buf)
+		if k, err := r.Read(buf[:n]); k < n {
+			return fmt.Errorf("%s: couldn't read row %d of %d: %w", g.table.sealed.name, from+k, g.n, errors.Join(err, errDamaged))
 		}
-		at += n
+		for ; i < len(rows) && rows[i] < from+n; i++ {
+			f(i, &buf[rows[i]-from])
+		}
 	}
 	return nil
 }
 
-// names fills in what the tokens stand for. A name that was removed stands for nothing.
-func (o *openTables) names(p *part, want map[token]string) error {
+// names fills in what tokens of kinds up to last stand for. A name that was removed stands for nothing.
+func (o *openTables) names(p *part, last kind, want map[token]string) error {
 	delete(want, token{})
 	if len(want) == 0 || p.Names.Rows == 0 {
 		return nil
@@ -340,6 +350,9 @@ func (o *openTables) names(p *part, want map[token]string) error {
 	}
 	defer o.release(x)
 	for _, g := range x.groups() {
+		if lo, _, ok := g.bounds32("kind"); ok && lo > int32(last) {
+			return nil
+		}
 		var rows []int
 		var tokens []token
 		err := g.column("token", func(i int, v parquet.Value) {
@@ -406,6 +419,16 @@ func (o *openTables) eachName(p *part, k kind, f func(t token, value []byte)) er
 		}
 	}
 	return nil
+}
+
+// mayHave says whether ids between two can be in a group, as far as the file tells.
+func (g *group) mayHave(lo, hi steno.ID) bool {
+	c, err := g.chunk("id")
+	if err != nil {
+		return true // reading it will say so
+	}
+	a, b, ok := c.Bounds()
+	return !ok || a.IsNull() || b.IsNull() || bytes.Compare(hi[:], a.ByteArray()) >= 0 && bytes.Compare(lo[:], b.ByteArray()) <= 0
 }
 
 func (g *group) bounds32(name string) (lo, hi int32, ok bool) {

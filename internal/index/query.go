@@ -19,31 +19,22 @@ func (x *Index) Exchanges(ctx context.Context, q Query) (rows []Row, more bool, 
 		b := best{limit: q.limit() + 1, oldest: q.Oldest}
 		for _, e := range v.exchanges {
 			if q.Row(&e.Row) {
-				b.refs = append(b.refs, ref{Position: e.Position(), exchange: e})
+				b.add(ref{Position: e.Position(), exchange: e})
 			}
 		}
 		if err := v.search(tableExchanges, &q, &b); err != nil {
 			return err
 		}
 		more = b.cut(q.limit())
-		list, err := v.loadExchanges(b.refs)
+		list, err := v.loadExchanges(b.refs, kindResponseID-1)
 		rows = make([]Row, len(list))
 		for i, e := range list {
 			rows[i] = e.Row
+			rows[i].ResponseID = ""
 		}
 		return err
 	})
 	return rows, more, err
-}
-
-// cut leaves the first limit refs, the newest last, and says whether there were more.
-func (b *best) cut(limit int) bool {
-	more := len(b.refs) > limit
-	b.refs = b.refs[:min(limit, len(b.refs))]
-	if !b.oldest {
-		slices.Reverse(b.refs)
-	}
-	return more
 }
 
 // Events returns the events that a query wants, the newest last, and whether there are more of them.
@@ -52,7 +43,7 @@ func (x *Index) Events(ctx context.Context, q Query) (rows []EventRow, more bool
 		b := best{limit: q.limit() + 1, oldest: q.Oldest}
 		for _, e := range v.events {
 			if q.event(e) {
-				b.refs = append(b.refs, ref{Position: e.Position(), event: e})
+				b.add(ref{Position: e.Position(), event: e})
 			}
 		}
 		if err := v.search(tableEvents, &q, &b); err != nil {

@@ -43,7 +43,7 @@ type Row struct {
 	Tenant       string   `json:"-"`
 	Key          string   `json:"-"`
 	Address      string   `json:"-"`
-	ResponseID   string   `json:"-"` // the provider's
+	ResponseID   string   `json:"-"` // the provider's; only in what Exchange returns and in changes
 	Provider     string   `json:"-"` // openai, anthropic
 	Operation    string   `json:"-"` // chat, embeddings, …
 	API          string   `json:"-"` // chat_completions, responses, …

@@ -26,7 +26,7 @@ const (
 	sealedHeader = 40
 	chunkPlain   = 64 << 10
 	chunkSealed  = chunkPlain + 16
-	cachedChunks = 4
+	cachedChunks = 256 // of all files together
 	maxPlain     = 1 << 32
 )
 
@@ -114,22 +114,73 @@ type sealedFile struct {
 	aead   cipher.AEAD
 	size   int64 // of the plaintext
 
-	mu     sync.Mutex
-	chunks [cachedChunks]chunk // the one used last first
+	cache *chunkCache
+}
+
+// chunkCache holds the chunks of all files that were read last.
+type chunkCache struct {
+	mu    sync.Mutex
+	clock uint64
+	all   map[chunkName]*chunk
+}
+
+type chunkName struct {
+	of *sealedFile
+	n  int64
 }
 
 type chunk struct {
-	n     int64
 	plain []byte
+	used  uint64
+}
+
+func (c *chunkCache) get(name chunkName) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x := c.all[name]
+	if x == nil {
+		return nil
+	}
+	c.clock++
+	x.used = c.clock
+	return x.plain
+}
+
+func (c *chunkCache) put(name chunkName, plain []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.all) >= cachedChunks {
+		var oldest chunkName
+		least := ^uint64(0)
+		for n, x := range c.all {
+			if x.used < least {
+				oldest, least = n, x.used
+			}
+		}
+		delete(c.all, oldest)
+	}
+	c.clock++
+	c.all[name] = &chunk{plain, c.clock}
+}
+
+// drop forgets the chunks of a file.
+func (c *chunkCache) drop(of *sealedFile) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for n := range c.all {
+		if n.of == of {
+			delete(c.all, n)
+		}
+	}
 }
 
 // openSealed opens a file and checks that it is one of that table. It reads no chunk.
-func (k tableKeys) openSealed(fsys disk.FS, name string, t table) (*sealedFile, error) {
+func (k tableKeys) openSealed(fsys disk.FS, cache *chunkCache, name string, t table) (*sealedFile, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	s := &sealedFile{file: f, name: name}
+	s := &sealedFile{file: f, name: name, cache: cache}
 	if err := s.open(k, t); err != nil {
 		_ = f.Close()
 		return nil, err
@@ -167,7 +218,10 @@ func sealedSize(plain int64) int64 {
 // day returns the number of the day key.
 func (s *sealedFile) day() uint32 { return binary.BigEndian.Uint32(s.header[12:]) }
 
-func (s *sealedFile) Close() error { return s.file.Close() }
+func (s *sealedFile) Close() error {
+	s.cache.drop(s)
+	return s.file.Close()
+}
 
 // ReadAt reads plaintext.
 func (s *sealedFile) ReadAt(p []byte, off int64) (int, error) {
@@ -190,14 +244,8 @@ func (s *sealedFile) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (s *sealedFile) chunk(n int64) ([]byte, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, c := range s.chunks {
-		if c.plain != nil && c.n == n {
-			copy(s.chunks[1:i+1], s.chunks[:i])
-			s.chunks[0] = c
-			return c.plain, nil
-		}
+	if c := s.cache.get(chunkName{s, n}); c != nil {
+		return c, nil
 	}
 	buf := make([]byte, min(chunkPlain, s.size-n*chunkPlain)+16)
 	if k, err := s.file.ReadAt(buf, sealedHeader+n*chunkSealed); k < len(buf) {
@@ -210,7 +258,6 @@ func (s *sealedFile) chunk(n int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: chunk %d does not open", s.name, errDamaged, n)
 	}
-	copy(s.chunks[1:], s.chunks[:])
-	s.chunks[0] = chunk{n, plain}
+	s.cache.put(chunkName{s, n}, plain)
 	return plain, nil
 }

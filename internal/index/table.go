@@ -170,9 +170,10 @@ func (t *tokenizer) event(e *event) eventRow {
 	}
 }
 
-// tokens lists the tokens of a row that are to be named.
+// tokens lists the tokens of a row that are to be named. There are as many responses' ids as rows; they come last among
+// the names, so that a list of rows need not look through them.
 func (r *exchangeRow) tokens() []token {
-	return []token{r.User, r.Conversation, r.Role, r.Team, r.Tenant, r.Key, r.Address, r.ResponseID}
+	return []token{r.User, r.Conversation, r.Role, r.Team, r.Tenant, r.Key, r.Address}
 }
 
 func (r *exchangeRow) exchange(day uint32, names map[token]string) *exchange {
@@ -213,8 +214,11 @@ func compareNames(a, b *nameRow) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), bytes.Compare(a.Token[:], b.Token[:]), cmp.Compare(a.Alias, b.Alias))
 }
 
-// groupRows is how many rows are read together, at least.
-const groupRows = 8192
+// How much is read together: rows whose columns are searched, bytes of a column that hold a row that is shown.
+const (
+	groupRows = 8192
+	pageBytes = 16 << 10
+)
 
 // tableWriter makes a Parquet file in memory, from rows in the order of the table.
 type tableWriter[T any] struct {
@@ -226,7 +230,7 @@ type tableWriter[T any] struct {
 func newTableWriter[T any]() *tableWriter[T] {
 	t := &tableWriter[T]{}
 	t.w = parquet.NewGenericWriter[T](&t.buf,
-		parquet.MaxRowsPerRowGroup(groupRows), parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
+		parquet.MaxRowsPerRowGroup(groupRows), parquet.PageBufferSize(pageBytes), parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
 		parquet.BloomFilters(blooms[T]()...), parquet.CreatedBy("steno", "1", ""))
 	return t
 }

@@ -59,10 +59,7 @@ func (x *Index) heal(ctx context.Context, life int, why error) error {
 			x.mu.Unlock()
 			return x.CatchUp(ctx)
 		}
-		if x.moved == nil {
-			x.moved = make(chan struct{})
-		}
-		moved := x.moved
+		moved := x.waitLocked(0)
 		x.mu.Unlock()
 		select {
 		case <-moved:
@@ -265,13 +262,14 @@ type ref struct {
 	row      int
 }
 
-// best are the refs that come first: the newest, or the oldest.
+// best are the refs that come first: the newest, or the oldest. They are a heap, the last of them on top.
 type best struct {
 	limit  int
 	oldest bool
 	refs   []ref
 }
 
+// compare is below 0 where p comes before o.
 func (b *best) compare(p, o Position) int {
 	if b.oldest {
 		return p.compare(o)
@@ -279,18 +277,47 @@ func (b *best) compare(p, o Position) int {
 	return o.compare(p)
 }
 
-func (b *best) trim() {
-	slices.SortFunc(b.refs, func(p, o ref) int { return b.compare(p.Position, o.Position) })
-	b.refs = b.refs[:min(len(b.refs), b.limit)]
+func (b *best) add(r ref) {
+	if len(b.refs) < b.limit {
+		b.refs = append(b.refs, r)
+		for i := len(b.refs) - 1; i > 0 && b.compare(b.refs[(i-1)/2].Position, b.refs[i].Position) < 0; i = (i - 1) / 2 {
+			b.refs[i], b.refs[(i-1)/2] = b.refs[(i-1)/2], b.refs[i]
+		}
+		return
+	}
+	if b.compare(r.Position, b.refs[0].Position) >= 0 {
+		return
+	}
+	b.refs[0] = r
+	for i := 0; ; {
+		last := i
+		for _, k := range []int{2*i + 1, 2*i + 2} {
+			if k < len(b.refs) && b.compare(b.refs[last].Position, b.refs[k].Position) < 0 {
+				last = k
+			}
+		}
+		if last == i {
+			return
+		}
+		b.refs[i], b.refs[last] = b.refs[last], b.refs[i]
+		i = last
+	}
 }
 
-// takes says whether rows at that time could still be among the first. It looks at trimmed refs.
+// takes says whether rows at that time could still be among the first.
 func (b *best) takes(at int64) bool {
-	if len(b.refs) < b.limit {
-		return true
+	return len(b.refs) < b.limit || at == b.refs[0].at || (at > b.refs[0].at) != b.oldest
+}
+
+// cut leaves the first limit refs, the newest last, and says whether there were more.
+func (b *best) cut(limit int) bool {
+	slices.SortFunc(b.refs, func(p, o ref) int { return b.compare(p.Position, o.Position) })
+	more := len(b.refs) > limit
+	b.refs = b.refs[:min(limit, len(b.refs))]
+	if !b.oldest {
+		slices.Reverse(b.refs)
 	}
-	worst := b.refs[b.limit-1].at
-	return at == worst || (at > worst) != b.oldest
+	return more
 }
 
 // search finds the first rows that match in all parts and what the caller has put into b from memory.
@@ -309,7 +336,6 @@ func (v *view) search(t table, q *Query, b *best) error {
 		}
 		return c
 	})
-	b.trim()
 	for _, p := range parts {
 		if p.rows(t) > 0 && !b.takes(near(p.span(t))) {
 			break
@@ -356,10 +382,14 @@ func (v *view) searchPart(p *part, t table, q *Query, b *best) error {
 		if err != nil {
 			return err
 		}
-		for n, row := range rows {
-			b.refs = append(b.refs, ref{Position: at[n], part: p, group: i, row: row})
+		// In a group rows stand in order.
+		from, to := max(0, len(rows)-b.limit), len(rows)
+		if b.oldest {
+			from, to = 0, min(len(rows), b.limit)
 		}
-		b.trim()
+		for n := from; n < to; n++ {
+			b.add(ref{Position: at[n], part: p, group: i, row: rows[n]})
+		}
 	}
 	return nil
 }
@@ -398,8 +428,8 @@ func load[T any](v *view, t table, refs []ref, use func(i int, p *part, row *T))
 	return nil
 }
 
-// loadExchanges returns the exchanges that refs point to, with their names.
-func (v *view) loadExchanges(refs []ref) ([]*exchange, error) {
+// loadExchanges returns the exchanges that refs point to, with their names up to that kind.
+func (v *view) loadExchanges(refs []ref, last kind) ([]*exchange, error) {
 	out := make([]*exchange, len(refs))
 	rows := make([]exchangeRow, len(refs))
 	names := map[*part]map[token]string{}
@@ -410,11 +440,14 @@ func (v *view) loadExchanges(refs []ref) ([]*exchange, error) {
 		rows[i] = *row
 		rows[i].Leaves = slices.Clone(row.Leaves)
 		want(names, p, row.tokens()...)
+		if last >= kindResponseID {
+			want(names, p, row.ResponseID)
+		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := v.names(names); err != nil {
+	if err := v.names(names, last); err != nil {
 		return nil, err
 	}
 	for i, r := range refs {
@@ -442,7 +475,7 @@ func (v *view) loadEvents(refs []ref) ([]EventRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := v.names(names); err != nil {
+	if err := v.names(names, kindUser); err != nil {
 		return nil, err
 	}
 	for i, r := range refs {
@@ -462,9 +495,9 @@ func want(names map[*part]map[token]string, p *part, tokens ...token) {
 	}
 }
 
-func (v *view) names(names map[*part]map[token]string) error {
+func (v *view) names(names map[*part]map[token]string, last kind) error {
 	for p, m := range names {
-		if err := v.x.tables.names(p, m); err != nil {
+		if err := v.x.tables.names(p, last, m); err != nil {
 			return err
 		}
 	}
