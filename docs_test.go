@@ -1,6 +1,7 @@
 package steno_test
 
 import (
+	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -13,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/steno-audit/steno"
 )
 
 // docPages returns the text of README.md and of every page under docs.
@@ -366,5 +369,56 @@ func TestDocDependencies(t *testing.T) {
 		if !strings.Contains(after, "`"+tool+"`") {
 			t.Errorf("the tool %s is not in docs/dependencies.md", tool)
 		}
+	}
+}
+
+// TestDocEventsAPI holds the two examples of docs/events-api.md to what they promise: the Go one is the example that
+// compiles, and the event that curl sends is one that may be submitted.
+func TestDocEventsAPI(t *testing.T) {
+	b, err := os.ReadFile("docs/events-api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(b)
+	_, rest, _ := strings.Cut(page, "\n```go\n")
+	shown, _, ok := strings.Cut(rest, "```\n")
+	if !ok {
+		t.Fatal("docs/events-api.md has no block of Go")
+	}
+	set := token.NewFileSet()
+	source, err := os.ReadFile("client_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := parser.ParseFile(set, "client_test.go", source, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := ""
+	for _, d := range file.Decls {
+		if f, ok := d.(*ast.FuncDecl); ok && f.Name.Name == "ExampleClient_Submit" {
+			body = string(source[set.Position(f.Body.Lbrace).Offset+2 : set.Position(f.Body.Rbrace).Offset])
+		}
+	}
+	var compiled strings.Builder
+	for line := range strings.Lines(body) {
+		compiled.WriteString(strings.TrimPrefix(line, "\t"))
+	}
+	if shown != compiled.String() {
+		t.Errorf("docs/events-api.md shows\n%s\nExampleClient_Submit is\n%s", shown, compiled.String())
+	}
+	_, rest, _ = strings.Cut(page, " -d '")
+	sent, _, ok := strings.Cut(rest, "'\n")
+	if !ok {
+		t.Fatal("docs/events-api.md sends nothing with curl")
+	}
+	dec := json.NewDecoder(strings.NewReader(sent))
+	dec.DisallowUnknownFields()
+	var e steno.Event
+	if err := dec.Decode(&e); err != nil {
+		t.Fatalf("what curl sends: %v", err)
+	}
+	if err := steno.Validate(&e); err != nil || !steno.Submittable(e.Type) || e.Origin == nil || e.Origin.ID == "" {
+		t.Errorf("what curl sends may not be submitted: %v", err)
 	}
 }
