@@ -114,7 +114,7 @@ try {
 
   await page.keyboard.press("/");
   await page.keyboard.type("user:ana");
-  await page.locator("[role=option]").first().waitFor();
+  await page.locator('[data-value="user:ana.silva"]').waitFor();
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Enter");
   check((await page.inputValue("#search")) === "user:ana.silva ", "/ focuses the search box, which completes");
