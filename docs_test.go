@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -421,4 +422,72 @@ func TestDocEventsAPI(t *testing.T) {
 	if err := steno.Validate(&e); err != nil || !steno.Submittable(e.Type) || e.Origin == nil || e.Origin.ID == "" {
 		t.Errorf("what curl sends may not be submitted: %v", err)
 	}
+}
+
+// TestDocDataMap: each member of the event model, each column of the index and each metric has its place in the data map.
+func TestDocDataMap(t *testing.T) {
+	b, err := os.ReadFile("docs/data-map.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]bool{}
+	for _, span := range codeSpans(string(b)) {
+		said[span] = true
+	}
+	seen := 0
+	for _, from := range []struct{ pattern, key string }{
+		{"event.go", "json"}, {"internal/index/table.go", "parquet"}, {"internal/alert/alert.go", "json"},
+	} {
+		for name := range tags(t, from.pattern, from.key) {
+			seen++
+			if !said[name] && !(from.key == "json" && (name == "next" || name == "offset")) { // of the cursor
+				t.Errorf("docs/data-map.md doesn't say where %q of %s lies", name, from.pattern)
+			}
+		}
+	}
+	metric := regexp.MustCompile(`"(steno_[a-z_]+)"`)
+	for _, dir := range []string{"internal/capture", "internal/index", "internal/alert", "internal/serve", "internal/journal"} {
+		files, err := filepath.Glob(dir + "/*.go")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v", dir, err)
+		}
+		for _, f := range files {
+			source, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range metric.FindAllStringSubmatch(string(source), -1) {
+				if m[1] == "steno_session" { // the cookie
+					continue
+				}
+				seen++
+				if !said[m[1]] {
+					t.Errorf("docs/data-map.md doesn't speak of the metric %s", m[1])
+				}
+			}
+		}
+	}
+	if seen < 150 {
+		t.Errorf("only %d names were looked up", seen)
+	}
+}
+
+// tags returns the names that the fields of a file's structs have under a key.
+func tags(t *testing.T, name, key string) map[string]bool {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]bool{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if f, ok := n.(*ast.Field); ok && f.Tag != nil {
+			tag, _, _ := strings.Cut(reflect.StructTag(strings.Trim(f.Tag.Value, "`")).Get(key), ",")
+			if tag != "" && tag != "-" {
+				out[tag] = true
+			}
+		}
+		return true
+	})
+	return out
 }
