@@ -140,7 +140,7 @@ func floor(t time.Time, step time.Duration) time.Time {
 // roundUp is the next number that is easy to read off a scale.
 func roundUp(n int) int {
 	for unit := 1; ; unit *= 10 {
-		for _, k := range []int{1, 2, 4, 5, 8, 10} {
+		for _, k := range []int{1, 2, 3, 4, 5, 6, 8, 10} {
 			if n <= k*unit {
 				return k * unit
 			}

@@ -85,7 +85,7 @@ export OPENAI_API_KEY=YOUR_KEY`},
                   "outcome":"approved"}}]'`},
 }
 
-// who are the headers by which an application says more; none of them is sent on to the provider.
+// stenoHeaders are those by which an application says more; none of them is sent on to the provider.
 var stenoHeaders = []parameter{
 	{"x-steno-user", "whose data it is: a person's name or id in your system"},
 	{"x-steno-role", "the role in which that person acts"},

@@ -3,7 +3,6 @@ package console
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -106,7 +105,7 @@ func (v *exchangeView) LastLeaf() string {
 	return ""
 }
 
-// stepWords says what a step is, for whoever has not read the manual.
+// stepMeans says what a step is, for whoever has not read the manual.
 var stepMeans = map[string]string{
 	"received": "The request was read from the client.", "identity": "The key was looked up, and whose data it is.",
 	"prompt": "The body was taken apart: messages, tools, parameters.", "model": "The upstream was chosen, and the request made durable before it went there.",
@@ -271,14 +270,6 @@ func compact(s string) string {
 	const most = 90
 	if len(s) > most {
 		return strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
-}
-
-func unquoted(s string) string {
-	var out string
-	if json.Unmarshal([]byte(s), &out) == nil && out != "" {
-		return out
 	}
 	return s
 }

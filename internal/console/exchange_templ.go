@@ -5,10 +5,8 @@ package console
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import (
-	"github.com/a-h/templ"
-	templruntime "github.com/a-h/templ/runtime"
-)
+import "github.com/a-h/templ"
+import templruntime "github.com/a-h/templ/runtime"
 
 import (
 	"fmt"
@@ -185,7 +183,7 @@ func exchangePage(v *exchangeView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			default:
-				templ_7745c5c3_Var9 := []any{"three", templ.KV("two", v.X.Kind == "event")}
+				var templ_7745c5c3_Var9 = []any{"three", templ.KV("two", v.X.Kind == "event")}
 				templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var9...)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -545,7 +543,7 @@ func timeline(v *exchangeView) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		for _, s := range lanes(v.X) {
-			templ_7745c5c3_Var27 := []any{"step", "is-" + s.Outcome}
+			var templ_7745c5c3_Var27 = []any{"step", "is-" + s.Outcome}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var27...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -1240,7 +1238,7 @@ func turn(v *exchangeView, t *serve.Turn) templ.Component {
 			templ_7745c5c3_Var57 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Var58 := []any{"turn", "turn-" + t.Role, templ.KV("is-new", t.New)}
+		var templ_7745c5c3_Var58 = []any{"turn", "turn-" + t.Role, templ.KV("is-new", t.New)}
 		templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var58...)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
@@ -1593,7 +1591,7 @@ func part(v *exchangeView, t *serve.Turn, p *serve.Part) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		default:
-			templ_7745c5c3_Var72 := []any{"words", templ.KV("mono", p.Kind == "body")}
+			var templ_7745c5c3_Var72 = []any{"words", templ.KV("mono", p.Kind == "body")}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var72...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -1785,7 +1783,7 @@ func run(v *exchangeView, list []segment) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			} else if s.Flag != "" {
-				templ_7745c5c3_Var81 := []any{"found", "found-" + s.Flag}
+				var templ_7745c5c3_Var81 = []any{"found", "found-" + s.Flag}
 				templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var81...)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -1989,7 +1987,7 @@ func ending(v *exchangeView) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		if v.X.Kind != "event" && v.X.Status != "complete" {
-			templ_7745c5c3_Var93 := []any{"end-note", "is-" + outcomeOf(v.X.Status).Class}
+			var templ_7745c5c3_Var93 = []any{"end-note", "is-" + outcomeOf(v.X.Status).Class}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var93...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -5,10 +5,8 @@ package console
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import (
-	"github.com/a-h/templ"
-	templruntime "github.com/a-h/templ/runtime"
-)
+import "github.com/a-h/templ"
+import templruntime "github.com/a-h/templ/runtime"
 
 import (
 	"fmt"
@@ -1376,7 +1374,7 @@ func checkFacts(v *exchangeView) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Var68 := []any{"state", templ.KV("is-done", c.Outcome == "done"), templ.KV("is-unknown", c.Outcome != "done")}
+				var templ_7745c5c3_Var68 = []any{"state", templ.KV("is-done", c.Outcome == "done"), templ.KV("is-unknown", c.Outcome != "done")}
 				templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var68...)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -1556,7 +1554,7 @@ func proof(p *serve.Proof) templ.Component {
 			templ_7745c5c3_Var76 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Var77 := []any{"proof", templ.KV("is-verified", p.Verified), templ.KV("is-failed", !p.Verified)}
+		var templ_7745c5c3_Var77 = []any{"proof", templ.KV("is-verified", p.Verified), templ.KV("is-failed", !p.Verified)}
 		templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var77...)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
@@ -1898,7 +1896,7 @@ func drawn(p *serve.Proof, rungs []rung) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Var97 := []any{"node", templ.KV("top", i == len(rungs)-1)}
+			var templ_7745c5c3_Var97 = []any{"node", templ.KV("top", i == len(rungs)-1)}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var97...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
