@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	maxParts  = 8         // of one day
-	maxMerged = 1_000_000 // rows of a part that is merged: merging takes memory for the bytes of the result
+	maxParts  = 8       // of one day
+	maxMerged = 500_000 // rows of a part that is merged: merging takes memory for the bytes of the result
 )
 
 // compact begins to merge parts where a day has too many, if that is not under way. It never keeps the follower.

@@ -56,6 +56,7 @@ type Index struct {
 	life    int           // counts beginnings
 	again   context.CancelFunc
 	subs    map[*subscriber]struct{}
+	told    uint64 // subscribers are told of leaves from here on: what is read again is no news
 }
 
 // newest is what is not in files yet, or newer than it is there.
@@ -102,7 +103,7 @@ func Open(ctx context.Context, cfg Config) (*Index, error) {
 	}
 	x := &Index{
 		cfg: cfg, keys: cfg.Keys.TableKey, done: make(chan struct{}), compactor: make(chan struct{}, 1),
-		subs: map[*subscriber]struct{}{},
+		subs: map[*subscriber]struct{}{}, told: cfg.Log.Size(),
 	}
 	x.tables = newOpenTables(cfg.FS, cfg.Dir, x.keys)
 	x.reset(manifest{Began: cfg.Log.Size()})

@@ -18,7 +18,7 @@ type subscriber struct {
 	ended   bool
 }
 
-// Subscribe returns the changes from now on. A reader that is too slow gets a Change with Lost in place of what it has
+// Subscribe returns the changes from now on, in the order of the log. A reader that is too slow gets a Change with Lost in place of what it has
 // missed. The channel is closed when ctx or the index ends.
 func (x *Index) Subscribe(ctx context.Context) <-chan Change {
 	s := &subscriber{changes: make(chan Change, subscriberBuffer+1)}
@@ -47,6 +47,10 @@ func (s *subscriber) end() {
 
 // publishLocked tells the subscribers of a change. The caller holds mu. It never waits for a reader.
 func (x *Index) publishLocked(row *exchange, ev *event) {
+	if ev.Leaf < x.told {
+		return
+	}
+	x.told = ev.Leaf + 1
 	if len(x.subs) == 0 {
 		return
 	}
