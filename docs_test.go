@@ -439,8 +439,11 @@ func TestDocDataMap(t *testing.T) {
 		{"event.go", "json"}, {"internal/index/table.go", "parquet"}, {"internal/alert/alert.go", "json"},
 	} {
 		for name := range tags(t, from.pattern, from.key) {
+			if from.key == "json" && (name == "next" || name == "offset") {
+				continue // the cursor's, which the map tells in words
+			}
 			seen++
-			if !said[name] && !(from.key == "json" && (name == "next" || name == "offset")) { // of the cursor
+			if !said[name] {
 				t.Errorf("docs/data-map.md doesn't say where %q of %s lies", name, from.pattern)
 			}
 		}
