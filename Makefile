@@ -22,7 +22,7 @@ run: build ## build and start the demo: server, model stub, sample traffic, offl
 
 .PHONY: test
 test: ## all Go tests, with the race detector where there is a C compiler
-	$(GO) test $(RACE) ./...
+	$(GO) test $(RACE) -timeout 30m ./...
 
 .PHONY: lint
 lint: ## gofumpt, go vet, golangci-lint, generated files
