@@ -228,16 +228,16 @@ func terms(s string) []string {
 		case c == '"':
 			quoted = !quoted
 		case c == ' ' && !quoted:
-			if b.Len() > 0 {
-				out = append(out, b.String())
+			if term := strings.TrimSpace(b.String()); term != "" {
+				out = append(out, term)
 			}
 			b.Reset()
 		default:
 			b.WriteRune(c)
 		}
 	}
-	if b.Len() > 0 {
-		out = append(out, strings.TrimSpace(b.String()))
+	if term := strings.TrimSpace(b.String()); term != "" {
+		out = append(out, term)
 	}
 	return out
 }

@@ -97,7 +97,7 @@ func (w *world) record(d *steno.Draft, flags steno.LeafFlags) uint64 {
 // sample is one call as the gateway would record it; open leaves it without an answer.
 type sample struct {
 	id                steno.ID
-	user, model       string
+	user              string
 	request, response string
 	secret            string
 	open              bool
