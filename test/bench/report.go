@@ -20,8 +20,8 @@ import (
 type machine struct {
 	cpu, kernel, fs string
 	cores           int
-	load            string        // before the first measurement
 	sync            time.Duration // of 4 KiB appended, median
+	load, loadAfter string        // before the first measurement and after the last
 }
 
 func describe(dir, kind string) (machine, error) {
@@ -38,9 +38,7 @@ func describe(dir, kind string) (machine, error) {
 	if err := unix.Uname(&u); err == nil {
 		m.kernel = unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
 	}
-	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		m.load, _, _ = strings.Cut(string(b), " ")
-	}
+	m.load = loadAverage()
 	f, err := disk.OS().Create(dir + "/sync")
 	if err != nil {
 		return m, err
@@ -60,6 +58,16 @@ func describe(dir, kind string) (machine, error) {
 	}
 	m.sync = time.Duration(median(took))
 	return m, nil
+}
+
+// loadAverage is that of the last minute.
+func loadAverage() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	load, _, _ := strings.Cut(string(b), " ")
+	return load
 }
 
 func median(v []float64) float64 {
@@ -121,6 +129,13 @@ func (c cell) title() string {
 	return what + ", request of 2 KiB"
 }
 
+func (c cell) connections() string {
+	if c.conns == 1 {
+		return "1 connection"
+	}
+	return fmt.Sprintf("%d connections", c.conns)
+}
+
 func (c cell) short() string {
 	kind, size := "plain", "2 KiB"
 	if c.stream {
@@ -158,11 +173,11 @@ Written by `+"`make bench`"+`; to see what they say of another machine, run it t
 |---|---|
 | Date | %s |
 | Machine | %s, %d cores, %s, %s; %.2f ms to append 4 KiB durably (median of 100) |
-| Load | %s runnable on average in the minute before: what else ran hurt all peers of a round alike, so compare ratios, not absolute numbers |
+| Load | %s before, %s after (average of a minute, the second with the benchmark's own). What else runs hurts all peers of a round alike: compare ratios, not absolute numbers |
 | Go | %s |
 | Command | make bench: %d rounds, %s each peer in each cell; took %s |
 
-`, r.began.UTC().Format("2006-01-02 15:04 UTC"), m.cpu, m.cores, m.kernel, m.fs, m.sync.Seconds()*1000, m.load, runtime.Version(),
+`, r.began.UTC().Format("2006-01-02 15:04 UTC"), m.cpu, m.cores, m.kernel, m.fs, m.sync.Seconds()*1000, m.load, m.loadAfter, runtime.Version(),
 		r.options.rounds, r.options.last, r.took.Round(time.Second))
 	fmt.Fprintf(b, `Four peers, each a process of its own; the load and the model stub share the cores with them.
 
@@ -206,7 +221,7 @@ func (r *results) writeAims(b *bytes.Buffer) {
 	}
 	for _, c := range cells() {
 		got := r.ratio(c, "steno", "floor")
-		line(got >= aim(c), fmt.Sprintf("Calls/s against the floor, %s, %d connections", c.short(), c.conns), fmt.Sprintf("≥ %.0f %%", aim(c)*100), "%.0f %%", got*100)
+		line(got >= aim(c), fmt.Sprintf("Calls/s against the floor, %s, %s", c.short(), c.connections()), fmt.Sprintf("≥ %.0f %%", aim(c)*100), "%.0f %%", got*100)
 	}
 	for _, c := range cells() {
 		if c.conns == 1 {
