@@ -118,7 +118,7 @@ func (r *reader) get(ctx context.Context, path string, q url.Values) (*http.Resp
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
+	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
 		return nil, fmt.Errorf("couldn't read the answer of %s: %w", r.base, err)
@@ -139,7 +139,7 @@ func (r *reader) decode(ctx context.Context, path string, q url.Values, v any) e
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
+	defer resp.Body.Close()
 	if err := json.NewDecoder(resp.Body).Decode(v); err != nil {
 		return fmt.Errorf("couldn't read the answer of %s: %w", r.base, err)
 	}

@@ -13,7 +13,7 @@ func kernelClock() steno.ClockState {
 	if err != nil {
 		return 0
 	}
-	return steno.NewClockState(state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0, int64(t.Maxerror))
+	return steno.NewClockState(state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0, t.Maxerror)
 }
 
 // heartbeat reads the clock's offset and error bound for a heartbeat record.
@@ -22,11 +22,11 @@ func heartbeat() steno.Heartbeat {
 	if _, err := unix.Adjtimex(&t); err != nil {
 		return steno.Heartbeat{}
 	}
-	offset := int64(t.Offset) * 1000
+	offset := t.Offset * 1000
 	if t.Status&unix.STA_NANO != 0 {
-		offset = int64(t.Offset)
+		offset = t.Offset
 	}
-	return steno.Heartbeat{OffsetNS: offset, MaxErrorNS: int64(t.Maxerror) * 1000, Clock: uint32(kernelClock())}
+	return steno.Heartbeat{OffsetNS: offset, MaxErrorNS: t.Maxerror * 1000, Clock: uint32(kernelClock())}
 }
 
 // harden keeps plain text out of core files and from other processes of the same user.

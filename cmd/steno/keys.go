@@ -94,7 +94,7 @@ func (w *keyWatch) load() ([]*capture.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.seen, _ = os.Stat(w.path) //nolint:errcheck // absent is a state like any other
+	w.seen, _ = os.Stat(w.path) // absent is a state like any other
 	w.ids = nil
 	var out []*capture.Key
 	add := func(k gatewayKey) error {
@@ -132,7 +132,7 @@ func (w *keyWatch) watch(changed func(keys []*capture.Key, added, removed []stri
 				return
 			case <-t.C:
 			}
-			now, _ := os.Stat(w.path) //nolint:errcheck // absent is a state like any other
+			now, _ := os.Stat(w.path) // absent is a state like any other
 			if sameFile(now, w.seen) {
 				continue
 			}

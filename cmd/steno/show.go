@@ -73,7 +73,7 @@ func showRaw(c *cobra.Command, r *reader, path string, q url.Values) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
+	defer resp.Body.Close()
 	if _, err := io.Copy(c.OutOrStdout(), resp.Body); err != nil {
 		return fmt.Errorf("couldn't copy the bytes: %w", err)
 	}

@@ -42,10 +42,9 @@ func statusCommand() *cobra.Command {
 
 // page collects labelled lines and keeps the first error of writing.
 type page struct {
-	w     io.Writer
-	wide  int
-	label string // of the next line
-	err   error
+	w    io.Writer
+	wide int
+	err  error
 }
 
 func (p *page) print(s string) {

@@ -84,7 +84,7 @@ func (t *tail) run(ctx context.Context) error {
 		var no *serve.Error
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // being interrupted is how a tail ends
 		case errors.As(err, &no) && no.Status < 500, err != nil && first && t.last.IsZero() && !errors.Is(err, errEnded):
 			return err // an answer that will not change, or nothing there to begin with
 		}
@@ -120,7 +120,7 @@ func (t *tail) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
+	defer resp.Body.Close()
 	if t.lost {
 		t.lost = false
 		if _, err := fmt.Fprintln(t.notes, "connected again"); err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sort"
@@ -77,7 +78,7 @@ func (r *segmentReader) list() error {
 
 func (r *segmentReader) close() {
 	if r.file != nil {
-		r.file.Close() //nolint:errcheck // only read
+		r.file.Close()
 		r.file = nil
 	}
 }
@@ -118,12 +119,15 @@ func (r *segmentReader) open(first uint64) error {
 	at := int64(steno.SegmentHeaderSize)
 	for {
 		var b [steno.FrameHeaderSize]byte
-		if _, err := f.ReadAt(b[:], at); err != nil {
-			return nil // the end, or a tear that verify reports
+		switch _, err := f.ReadAt(b[:], at); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("couldn't read a segment: %w", err)
 		}
 		h, err := steno.ParseFrameHeader(b[:])
 		if err != nil {
-			return nil //nolint:nilerr // the same
+			return nil //nolint:nilerr // a tear, which verify reports; what stands before it can be read
 		}
 		if h.Type == steno.FrameLeaf {
 			r.at = append(r.at, at)
