@@ -128,16 +128,16 @@ func TestAppendReadTruncate(t *testing.T) {
 		if n, err := f.ReadAt(buf, 1); n != 4 || err != nil || string(buf) != "ello" {
 			t.Errorf("read %q, %v", buf[:n], err)
 		}
-		if n, err := f.ReadAt(buf, 7); n != 2 || err != io.EOF {
+		if n, err := f.ReadAt(buf, 7); n != 2 || !errors.Is(err, io.EOF) {
 			t.Errorf("read across the end: %d, %v, want 2 and EOF", n, err)
 		}
-		if n, err := f.ReadAt(buf, 99); n != 0 || err != io.EOF {
+		if n, err := f.ReadAt(buf, 99); n != 0 || !errors.Is(err, io.EOF) {
 			t.Errorf("read behind the end: %d, %v, want 0 and EOF", n, err)
 		}
 		if n, err := f.ReadAt(nil, 3); n != 0 || err != nil {
 			t.Errorf("read of nothing: %d, %v", n, err)
 		}
-		if _, err := f.ReadAt(buf, -1); err == nil || err == io.EOF {
+		if _, err := f.ReadAt(buf, -1); err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("read before the start: %v, want an error", err)
 		}
 	})

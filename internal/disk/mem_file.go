@@ -39,7 +39,7 @@ func (h *memFile) read(op string, f func() error) error {
 	if err == nil {
 		err = f()
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return err
 	}
 	return wrap(op, h.name, err)

@@ -295,7 +295,7 @@ func TestFaultBeforeAndAfter(t *testing.T) {
 			err = op.do(m, f)
 			if fault.Crash {
 				want(t, op.kind, err, ErrCrashed)
-				if _, err := m.ReadDir("/d"); err != ErrCrashed {
+				if _, err := m.ReadDir("/d"); !errors.Is(err, ErrCrashed) {
 					t.Errorf("%s: a dead process reads: %v", op.kind, err)
 				}
 				want(t, op.kind, f.Sync(), ErrCrashed)
