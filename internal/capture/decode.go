@@ -22,7 +22,7 @@ func decoded(b []byte, encoding string, limit int64) []byte {
 	if err != nil {
 		return b
 	}
-	defer r.Close() //nolint:errcheck // a reader of memory
+	defer r.Close()
 	out, err := io.ReadAll(io.LimitReader(r, limit))
 	if err != nil && len(out) == 0 {
 		return b
@@ -60,7 +60,7 @@ type peeked struct {
 
 func (p *peeked) looksZlib() bool {
 	p.head = make([]byte, 2)
-	n, _ := io.ReadFull(p.r, p.head) //nolint:errcheck // a short body fails in the reader that follows
+	n, _ := io.ReadFull(p.r, p.head) // a short body fails in the reader that follows
 	p.head = p.head[:n]
 	return n == 2 && p.head[0]&0x0f == 8 && (uint(p.head[0])<<8|uint(p.head[1]))%31 == 0
 }
@@ -102,7 +102,7 @@ func (u *unpacker) run(encoding string) {
 	if err != nil {
 		return // the stream is not understood: its end alone is held back
 	}
-	defer r.Close() //nolint:errcheck // nothing of it is kept
+	defer r.Close() // nothing of it is kept
 	for {
 		b := make([]byte, 16<<10)
 		n, err := r.Read(b)

@@ -74,7 +74,8 @@ func newRig(t *testing.T, upstream http.Handler, edit func(*Config)) *rig {
 	}
 	cfg := Config{
 		Upstreams: []*Upstream{
-			{Name: "openai", Dialect: "openai", URL: u, Credential: "provider-key"}, {Name: "anthropic", Dialect: "anthropic", URL: u, Credential: "provider-key"},
+			{Name: "openai", Dialect: "openai", URL: u, Credential: "provider-key"},
+			{Name: "anthropic", Dialect: "anthropic", URL: u, Credential: "provider-key"},
 			{Name: "own", Dialect: "openai", URL: u},
 		},
 		Keys:         []*Key{{ID: "k1", SHA256: sha256.Sum256([]byte(testKey)), User: "app", Role: "service", Team: "tests", Tenant: "acme"}},
@@ -223,7 +224,7 @@ func TestPlainAndStreamedAnswersAreUnchangedAndRecorded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer direct.Body.Close() //nolint:errcheck // a test's own
+			defer direct.Body.Close()
 			want, err := io.ReadAll(direct.Body)
 			if err != nil {
 				t.Fatal(err)
@@ -448,7 +449,7 @@ func TestTheRequestIsDurableBeforeItIsForwarded(t *testing.T) {
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 		t.Fatal(err)
 	}
-	resp.Body.Close() //nolint:errcheck // a test's own
+	resp.Body.Close()
 }
 
 // TestTheEndOfAStreamIsHeldBack lets the upstream send everything while the log cannot sync: all but the terminal events
@@ -475,7 +476,7 @@ func TestTheEndOfAStreamIsHeldBack(t *testing.T) {
 				if encoding == "gzip" {
 					w.Header().Set("Content-Encoding", "gzip")
 					z := gzip.NewWriter(w)
-					defer z.Close() //nolint:errcheck // a test's own
+					defer z.Close()
 					out, flush = z, func() { z.Flush() }
 				}
 				for _, data := range []string{
@@ -495,7 +496,7 @@ func TestTheEndOfAStreamIsHeldBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer resp.Body.Close() //nolint:errcheck // a test's own
+			defer resp.Body.Close()
 			var in io.Reader = resp.Body
 			if encoding == "gzip" {
 				if in, err = gzip.NewReader(resp.Body); err != nil {
@@ -559,7 +560,7 @@ func TestHowCallsEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, readErr := io.ReadAll(resp.Body)
-			resp.Body.Close() //nolint:errcheck // a test's own
+			resp.Body.Close()
 			if (readErr != nil) != c.cut {
 				t.Errorf("reading the answer: %v", readErr)
 			}
@@ -603,7 +604,7 @@ func TestHowCallsEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		cancel()
-		resp.Body.Close() //nolint:errcheck // it is left
+		resp.Body.Close() // it is left
 		if end := r.exchange(resp.Header.Get("X-Steno-Exchange")).last().Result.End; end != steno.EndClientGone {
 			t.Errorf("it ended %q", end)
 		}

@@ -41,7 +41,7 @@ func details(pairs ...any) map[string]json.RawMessage {
 		if err != nil {
 			panic(err) // only numbers and strings are given
 		}
-		out[pairs[i].(string)] = b //nolint:errcheck,forcetypeassert // names are literals
+		out[pairs[i].(string)] = b // names are literals
 	}
 	return out
 }

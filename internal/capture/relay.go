@@ -74,7 +74,7 @@ func (x *exchange) forward() {
 		x.failed(err, context.Cause(x.r.Context()))
 		return
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end or abandoned
+	defer resp.Body.Close() // read to its end or abandoned
 	rl := &relay{x: x, resp: resp, cancel: cancel, whole: true}
 	rl.run()
 }
@@ -202,7 +202,7 @@ func (rl *relay) copyResponseHeaders(h http.Header) bool {
 
 // copy reads the answer to its end. It returns nil, io.ErrUnexpectedEOF or what cut it.
 func (rl *relay) copy() error {
-	buf := readBuffers.Get().(*[readSize]byte) //nolint:errcheck // the pool holds nothing else
+	buf := readBuffers.Get().(*[readSize]byte) // the pool holds nothing else
 	defer readBuffers.Put(buf)
 	for {
 		n, err := rl.resp.Body.Read(buf[:])
