@@ -224,7 +224,7 @@ func (r *recovery) read(ctx context.Context, s found, end uint64, isFirst bool) 
 		g, err := in.next()
 		var bad *badGroup
 		switch {
-		case errors.As(err, &bad), err == io.EOF:
+		case errors.As(err, &bad), errors.Is(err, io.EOF):
 			return r.ends(f, in, end, bad)
 		case err != nil:
 			return err
