@@ -392,7 +392,7 @@ func NewClockState(synchronized bool, maxErrorMicros int64) ClockState {
 	return c
 }
 
-// Known, Synchronized and MaxErrorMicros unpack it.
+// Known says whether the kernel was asked and answered.
 func (c ClockState) Known() bool { return c&(1<<31) != 0 }
 
 // Synchronized says whether the kernel held its clock to be synchronized.

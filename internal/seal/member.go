@@ -174,7 +174,7 @@ func restoreMembers(e *steno.Event, s steno.Section, pieces []steno.Piece) (bool
 		return false, nil
 	}
 	if h, err := parseMemberHead(pieces[0].Bytes); err != nil || h.Member == "" {
-		return false, nil // the head of a call over HTTP, or one that is erased
+		return false, nil //nolint:nilerr // the head of a call over HTTP, or one that is erased
 	}
 	for len(pieces) > 0 {
 		h, err := parseMemberHead(pieces[0].Bytes)

@@ -94,10 +94,14 @@ func statusOf(err error) *Error {
 
 // What lists are made of is the index's; its JSON is a contract with scripts.
 type (
-	Query    = index.Query
-	Row      = index.Row
+	// Query says which rows are wanted.
+	Query = index.Query
+	// Row is an exchange as lists show it.
+	Row = index.Row
+	// EventRow is one record as lists show it.
 	EventRow = index.EventRow
-	Bucket   = index.Bucket
+	// Bucket counts the exchanges that began in one step of time.
+	Bucket = index.Bucket
 )
 
 // Page is an answer to a query, oldest first; More says that older ones fit too.
