@@ -114,10 +114,10 @@ func (c *client) call(ctx context.Context, app, path string, headers map[string]
 		}
 		return answer{}, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end or broken
+	defer resp.Body.Close() // read to its end or broken
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return answer{status: 0, body: body}, nil //nolint:nilerr // a cut answer is one of the scenes
+		return answer{status: 0, body: body}, nil // a cut answer is one of the scenes
 	}
 	return answer{resp.StatusCode, body}, nil
 }

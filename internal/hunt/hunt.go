@@ -82,7 +82,7 @@ func needles(word string) []needle {
 	}
 	if j, err := json.Marshal(word); err == nil {
 		add("JSON-escaped", j[1:len(j)-1])
-		twice, _ := json.Marshal(string(j)) //nolint:errcheck // a string always marshals
+		twice, _ := json.Marshal(string(j)) // a string always marshals
 		add("JSON-escaped twice", twice[3:len(twice)-3])
 	}
 	var ascii strings.Builder
@@ -182,12 +182,12 @@ func unpack(b []byte) (plain []byte, how string) {
 		if err != nil {
 			return nil
 		}
-		out, _ := io.ReadAll(io.LimitReader(r, 4<<20)) //nolint:errcheck // what comes before an error counts
+		out, _ := io.ReadAll(io.LimitReader(r, 4<<20)) // what comes before an error counts
 		return out
 	}
 	switch {
 	case len(b) > 8 && b[0] == 0x28 && b[1] == 0xb5 && b[2] == 0x2f && b[3] == 0xfd:
-		out, _ := zstdDecoder.DecodeAll(b, nil) //nolint:errcheck // the same
+		out, _ := zstdDecoder.DecodeAll(b, nil) // the same
 		return out, "zstd"
 	case len(b) > 18 && b[0] == 0x1f && b[1] == 0x8b && b[2] == 8:
 		return limited(gzip.NewReader(bytes.NewReader(b))), "gzip"
