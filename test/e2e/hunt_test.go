@@ -70,7 +70,8 @@ func TestHunt(t *testing.T) {
 			"model": "gpt-4o-mini+" + "words=30", "stream": stream, "user": c["user"].Word, "metadata": obj{"m": c["model"].Word},
 			"tools": []any{obj{"type": "function", "function": obj{"name": "f", "description": c["tool"].Word}}},
 			"messages": []any{
-				obj{"role": "system", "content": c["system"].Word}, obj{"role": "user", "content": c["input"].Word + " " + secret},
+				obj{"role": "system", "content": c["system"].Word},
+				obj{"role": "user", "content": c["input"].Word + " " + secret},
 				obj{"role": "assistant", "tool_calls": []any{obj{"id": "c1", "type": "function", "function": obj{"name": "f", "arguments": "{}"}}}},
 				obj{"role": "tool", "tool_call_id": "c1", "content": c["document"].Word},
 				obj{"role": "user", "content": "Repeat exactly: " + c["output"].Word},
