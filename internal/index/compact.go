@@ -61,7 +61,7 @@ func (x *Index) mergeable() []*part {
 	}
 	for day, list := range days {
 		over := x.dayName(day) < today
-		if len(list) <= maxParts && !(over && len(list) > 1) {
+		if len(list) <= maxParts && (!over || len(list) < 2) {
 			continue
 		}
 		slices.SortStableFunc(list, func(a, b *part) int { return cmp.Compare(a.size(), b.size()) })
@@ -248,7 +248,7 @@ func eachRow[T any](o *openTables, p *part, t table) iter.Seq2[*T, error] {
 		}
 		defer o.release(x)
 		r := parquet.NewGenericReader[T](x.file)
-		defer r.Close()
+		defer r.Close() //nolint:errcheck // it was only read from
 		for {
 			rows := make([]T, 256) // fresh, since rows are kept until they are merged
 			n, err := r.Read(rows)

@@ -82,7 +82,7 @@ func (x *Index) Find(ctx context.Context, id string) (Found, error) {
 			}
 		}
 		if not = f.unclear(); not != nil {
-			return nil
+			return nil //nolint:nilerr // the look went well; what it found is reported below
 		}
 		var err error
 		found, err = f.resolve()

@@ -34,7 +34,7 @@ func (x *Index) readManifest() (*manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close()
+	defer s.Close() //nolint:errcheck // it was only read from
 	b := make([]byte, s.size)
 	if _, err := s.ReadAt(b, 0); err != nil {
 		return nil, err

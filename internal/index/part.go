@@ -313,7 +313,7 @@ func pick[T any](g *group, rows []int, f func(i int, row *T)) error {
 		}
 	}
 	r := parquet.NewGenericRowGroupReader[T](g.rows)
-	defer r.Close()
+	defer r.Close() //nolint:errcheck // it was only read from
 	const near, most = 16, 64
 	buf := make([]T, most)
 	for i := 0; i < len(rows); {

@@ -3,8 +3,6 @@ package index
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"log/slog"
 	"slices"
@@ -259,16 +257,6 @@ func answers(t testing.TB, x *Index) string {
 		t.Fatal(err)
 	}
 	return b.String()
-}
-
-// canary is a value that nothing else contains.
-func canary(t testing.TB, what string) string {
-	t.Helper()
-	var b [12]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		t.Fatal(err)
-	}
-	return what + "-" + hex.EncodeToString(b[:])
 }
 
 func ids(rows []Row) []steno.ID {
