@@ -193,7 +193,7 @@ func (c *config) parse(b []byte, name string) error {
 		}
 		return fmt.Errorf("%s:%d: unknown key %q%s (`steno config schema` lists them all)", name, line, key, hint)
 	}
-	return fmt.Errorf("%s: %s", name, strings.TrimSpace(yaml.FormatError(err, false, true)))
+	return fmt.Errorf("%s: %s", name, strings.TrimSpace(yaml.FormatError(err, false, false)))
 }
 
 // complete fills in what follows from other members and says what is wrong.

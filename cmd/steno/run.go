@@ -50,6 +50,7 @@ func rootCommand() *cobra.Command {
 		Long:          "steno stands between applications and their models and takes down, word for word, who did what, when, with which\nmodel, using which data, and with what result.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs, // so that an unknown command is ours to refuse
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError{fmt.Errorf("there is no command %q; `steno --help` lists them", args[0])}
