@@ -203,7 +203,7 @@ func (s *store) openLog(ctx context.Context, fsys disk.FS, c storeConfig) (*jour
 			return nil, err
 		}
 	}
-	return recovered, nil
+	return recovered, s.recordOldGap(fsys)
 }
 
 // openedBy opens the request record of an exchange that the last process left open.
@@ -239,11 +239,11 @@ func (s *store) beat() (stop func()) {
 		for {
 			select {
 			case <-t.C:
+				s.keepGap()
 				h := heartbeat()
 				h.Open = len(s.log.State().Open)
 				if _, err := s.log.Announce(steno.TypeHeartbeat, h); err != nil {
 					s.logger.Error("no heartbeat: the log cannot be written", "error", err)
-					return
 				}
 			case <-quit:
 				return
@@ -253,9 +253,50 @@ func (s *store) beat() (stop func()) {
 	return func() { close(quit); <-done }
 }
 
+// gapFile, in the data directory, keeps what passed unrecorded while the log could not be written, until a start that can
+// write it. It holds times, numbers, a count and a reason.
+const gapFile = "gap.json"
+
+// keepGap writes a gap to the log, or to a file where the log cannot be written. Where that fails too it stays in memory.
+func (s *store) keepGap() {
+	if !s.recorder.WriteGap() {
+		return
+	}
+	gap, _ := s.recorder.Gap()
+	b, err := json.Marshal(gap)
+	if err == nil {
+		err = disk.WriteFile(disk.OS(), filepath.Join(s.dir, gapFile), b)
+	}
+	if err != nil {
+		s.logger.Error("calls passed unrecorded, and their count cannot be kept on disk either", "calls", gap.Calls, "error", err)
+	}
+}
+
+// recordOldGap writes the gap that the last process left to the log.
+func (s *store) recordOldGap(fsys disk.FS) error {
+	name := filepath.Join(s.dir, gapFile)
+	b, err := fsys.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("couldn't read %s: %w", name, err)
+	}
+	var gap steno.LogGap
+	if err := json.Unmarshal(b, &gap); err != nil {
+		return fmt.Errorf("%s is damaged: %w; it says how many calls passed unrecorded: keep it, and remove it to start", name, err)
+	}
+	if _, err := s.log.Announce(steno.TypeLogGap, gap); err != nil {
+		return err
+	}
+	s.logger.Warn("calls passed unrecorded before the last stop; the gap is now on record", "calls", gap.Calls)
+	return fsys.Remove(name)
+}
+
 // close ends the source and the log.
 func (s *store) close(reason string) error {
 	s.stopBeat()
+	s.keepGap()
 	err := s.index.Close()
 	if s.log.Failed() == nil {
 		_, stopErr := s.log.Announce(steno.TypeSourceStopped, steno.SourceStopped{Reason: reason})

@@ -95,6 +95,21 @@ func (r *Recorder) Gap() (steno.LogGap, bool) {
 	return *r.gap, true
 }
 
+// WriteGap makes the calls that passed unrecorded a record, once the log can be written again. It reports whether there is
+// still a gap that is not on record.
+func (r *Recorder) WriteGap() (left bool) {
+	r.gapMu.Lock()
+	defer r.gapMu.Unlock()
+	if r.gap == nil {
+		return false
+	}
+	if _, err := r.log.Announce(steno.TypeLogGap, *r.gap); err != nil {
+		return true
+	}
+	r.gap = nil
+	return false
+}
+
 // gapReason keeps the reason public: a class, never the text of an error, which could name what it failed on.
 func gapReason(err error) string {
 	var failed *journal.FailedError

@@ -700,6 +700,9 @@ func TestWhenTheLogFails(t *testing.T) {
 			if !counted || gap.Calls != 1 || gap.Why != "log_failed" {
 				t.Errorf("the gap is %+v", gap)
 			}
+			if !r.gateway.rec.WriteGap() {
+				t.Error("a log that failed took the record of the gap")
+			}
 		})
 	}
 }
