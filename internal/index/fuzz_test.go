@@ -55,10 +55,8 @@ func FuzzSealed(f *testing.F) {
 		switch {
 		case err != nil && !errors.Is(err, errDamaged):
 			t.Fatal(err)
-		case err == nil && !bytes.Equal(b, whole) && !bytes.Equal(b, short):
+		case err == nil && !bytes.Equal(got, plain) && !bytes.Equal(got, plain[:10]): // each process seals anew
 			t.Fatalf("%d bytes that nobody sealed were opened", len(got))
-		case err == nil && !bytes.HasPrefix(plain, got):
-			t.Fatalf("%d bytes came back as others", len(got))
 		}
 	})
 }

@@ -220,6 +220,9 @@ const (
 	pageBytes = 16 << 10
 )
 
+// codec is shared, so that its encoders are.
+var codec = &zstd.Codec{Level: zstd.SpeedFastest}
+
 // tableWriter makes a Parquet file in memory, from rows in the order of the table.
 type tableWriter[T any] struct {
 	buf  bytes.Buffer
@@ -230,7 +233,7 @@ type tableWriter[T any] struct {
 func newTableWriter[T any]() *tableWriter[T] {
 	t := &tableWriter[T]{}
 	t.w = parquet.NewGenericWriter[T](&t.buf,
-		parquet.MaxRowsPerRowGroup(groupRows), parquet.PageBufferSize(pageBytes), parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
+		parquet.MaxRowsPerRowGroup(groupRows), parquet.PageBufferSize(pageBytes), parquet.Compression(codec),
 		parquet.BloomFilters(blooms[T]()...), parquet.CreatedBy("steno", "1", ""))
 	return t
 }
