@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Field is one member of a section of fields: its value is JSON.
@@ -96,8 +98,56 @@ func (e *Event) Fields(s Section) ([]Field, error) {
 	return out, nil
 }
 
-// fieldValue is json.Marshal without HTML escaping, and without the reflection walk for plain strings.
+// Only returns an event that has the members of these sections of fields and nothing else: what Fields and SetFields carry
+// over. Its members share memory with e's.
+func (e *Event) Only(sections Section) Event {
+	var out Event
+	from, to := reflect.ValueOf(e).Elem(), reflect.ValueOf(&out).Elem()
+	for _, s := range Sections {
+		if s&sections == 0 {
+			continue
+		}
+		for _, m := range members[s] {
+			if m.isText {
+				continue
+			}
+			src, dst := from.Field(m.index[0]), to.Field(m.index[0])
+			if len(m.index) > 1 {
+				if src.IsNil() {
+					continue
+				}
+				src = src.Elem().Field(m.index[1])
+				if m.omitted(src) {
+					continue
+				}
+				if dst.IsNil() {
+					dst.Set(reflect.New(dst.Type().Elem()))
+				}
+				dst = dst.Elem().Field(m.index[1])
+			}
+			dst.Set(src)
+		}
+	}
+	return out
+}
+
+// fieldValue is json.Marshal without HTML escaping, and without the reflection walk for most of what fields hold.
 func fieldValue(f reflect.Value) ([]byte, error) {
+	switch f.Kind() {
+	case reflect.String:
+		if s := f.String(); plainASCII(s) {
+			out := make([]byte, 0, len(s)+2)
+			return append(append(append(out, '"'), s...), '"'), nil
+		}
+	case reflect.Int, reflect.Int64:
+		return strconv.AppendInt(nil, f.Int(), 10), nil
+	case reflect.Bool:
+		return strconv.AppendBool(nil, f.Bool()), nil
+	case reflect.Struct:
+		if t, ok := f.Interface().(time.Time); ok {
+			return t.MarshalJSON()
+		}
+	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -107,12 +157,22 @@ func fieldValue(f reflect.Value) ([]byte, error) {
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
+// plainASCII says whether a string stands in JSON as it is.
+func plainASCII(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
 // SetFields puts the fields of a section back into the event. A field that this version does not know is an error:
 // what cannot be shown must not be dropped silently.
 func (e *Event) SetFields(s Section, fields []Field) error {
 	v := reflect.ValueOf(e).Elem()
 	for _, f := range fields {
-		m, ok := memberNamed(s, f.Name)
+		m, ok := named[s][f.Name]
 		if !ok {
 			return fmt.Errorf("section %s has a field %q that this version does not know", s, f.Name)
 		}
@@ -130,11 +190,14 @@ func (e *Event) SetFields(s Section, fields []Field) error {
 	return nil
 }
 
-func memberNamed(s Section, name string) (member, bool) {
-	for _, m := range members[s] {
-		if m.name == name {
-			return m, true
+// named finds a section's members by name.
+var named = func() map[Section]map[string]member {
+	out := map[Section]map[string]member{}
+	for s, list := range members {
+		out[s] = map[string]member{}
+		for _, m := range list {
+			out[s][m.name] = m
 		}
 	}
-	return member{}, false
-}
+	return out
+}()

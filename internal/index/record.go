@@ -45,7 +45,11 @@ func (x *Index) open(e *journal.Entry) (*record, error) {
 		r.kind = e.Leaf.PublicType().String()
 		return r, nil
 	}
-	o, err := x.cfg.Keys.Open(e.Leaf, e.Body, nil, steno.SectionIdentity|steno.SectionMetadata)
+	o, ok := x.cfg.Keys.Recall(e.Leaf)
+	var err error
+	if !ok {
+		o, err = x.cfg.Keys.Open(e.Leaf, e.Body, nil, steno.SectionIdentity|steno.SectionMetadata)
+	}
 	switch {
 	case err == nil && o.Type != "":
 		r.event, r.kind, r.alias = &o.Event, o.Type, o.Alias

@@ -51,7 +51,7 @@ func BenchmarkKeys(b *testing.B) {
 	chunk := make([]byte, 2000)
 	for b.Loop() {
 		id := [16]byte(steno.NewID(time.Unix(0, 0)))
-		rec, _, err := l.keys.sealing(aliasesInBlock, day, id)
+		rec, _, _, err := l.keys.sealing(aliasesInBlock, day, id)
 		if err != nil {
 			b.Fatal(err)
 		}

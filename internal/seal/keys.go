@@ -40,6 +40,7 @@ type Keys struct {
 	byName   map[dayName]uint32
 	prefixes *cache[prefix, [32]byte]
 	refs     *cache[uint32, refCipher]
+	recent   *cache[[16]byte, recent]
 	sealers  []*Sealer
 }
 
@@ -140,6 +141,7 @@ func newKeys(fsys disk.FS, dir, origin string, random io.Reader) *Keys {
 	return &Keys{
 		fs: fsys, dir: dir, origin: origin, log: steno.NewLogID(origin), random: random,
 		prefixes: newCache[prefix, [32]byte](1 << 16), refs: newCache[uint32, refCipher](1 << 12),
+		recent: newCache[[16]byte, recent](maxRecent),
 	}
 }
 
@@ -263,6 +265,7 @@ func (k *Keys) publish(r *ring, n uint64) {
 	k.ring, k.number, k.byName = r, n, byName
 	k.prefixes.drop(func(prefix, [32]byte) bool { return true })
 	k.refs.drop(func(uint32, refCipher) bool { return true })
+	k.recent.drop(func([16]byte, recent) bool { return true })
 }
 
 // Signer returns the log's signer of notes, whose name is the origin, and its verifier key.

@@ -62,29 +62,29 @@ func (k *Keys) leafKey(tenant string, alias uint64, day uint32, seal [16]byte) (
 	return descend(node, p, from, treeDepth), nil
 }
 
-// sealing returns the key for a new record and the reference to it for its leaf.
-func (k *Keys) sealing(alias uint64, day uint32, seal [16]byte) (rec [32]byte, ref [16]byte, err error) {
+// sealing returns the key for a new record, the reference to it for its leaf, and the number of the ring it is from.
+func (k *Keys) sealing(alias uint64, day uint32, seal [16]byte) (rec [32]byte, ref [16]byte, ring uint64, err error) {
 	binary.BigEndian.PutUint64(ref[:], alias)
 	if _, err := io.ReadFull(k.random, ref[8:]); err != nil {
-		return rec, ref, fmt.Errorf("couldn't draw a key reference: %w", err)
+		return rec, ref, 0, fmt.Errorf("couldn't draw a key reference: %w", err)
 	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	d, ok := k.ring.Days[day]
 	if !ok {
-		return rec, ref, fmt.Errorf("day key %d: %w", day, ErrErasedDay)
+		return rec, ref, 0, fmt.Errorf("day key %d: %w", day, ErrErasedDay)
 	}
 	c, err := k.ref(day, d)
 	if err != nil {
-		return rec, ref, err
+		return rec, ref, k.number, err
 	}
 	c.Encrypt(ref[:], ref[:])
 	leaf, err := k.leafKey(d.Tenant, alias, day, seal)
 	if err != nil {
-		return rec, ref, err
+		return rec, ref, k.number, err
 	}
 	rec, err = recordKey(leaf, d.D, k.log, seal)
-	return rec, ref, err
+	return rec, ref, k.number, err
 }
 
 // recordKeys opens one record: by its key, or by those keys that survive of it.

@@ -150,7 +150,7 @@ func (s *Sealer) seal(d *steno.Draft, at time.Time, alias uint64, day uint32, re
 		return nil, err
 	}
 	l.DayKey = day
-	rec, ref, err := s.keys.sealing(alias, day, l.Seal)
+	rec, ref, ring, err := s.keys.sealing(alias, day, l.Seal)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (s *Sealer) seal(d *steno.Draft, at time.Time, alias uint64, day uint32, re
 		}
 	}
 	w := &bodyWriter{log: s.keys.log, seal: l.Seal, b: make([]byte, 0, min(size, 1<<20))}
-	r := &recordSealer{s: s, x: x, rec: rec, w: w}
+	r := &recordSealer{s: s, x: x, rec: rec, w: w, exact: true}
 	for _, sec := range steno.Sections {
 		switch sec {
 		case steno.SectionPrompt:
@@ -192,6 +192,9 @@ func (s *Sealer) seal(d *steno.Draft, at time.Time, alias uint64, day uint32, re
 	}
 	x.Body = w.b
 	l.BodyLength, l.BodyHash = uint64(len(w.b)), sha256.Sum256(w.b)
+	if r.exact {
+		s.keys.remember(x, d, ring)
+	}
 	return x, nil
 }
 
@@ -226,6 +229,7 @@ type recordSealer struct {
 	w       *bodyWriter
 	fresh   []sealedPiece
 	scratch []byte
+	exact   bool // what was sealed of fields is what the draft says, to the byte
 }
 
 type sealedPiece struct {
@@ -242,6 +246,7 @@ func (r *recordSealer) fields(sec steno.Section, e *steno.Event) error {
 	if r.scratch, err = appendFields(r.scratch[:0], fields); err != nil {
 		return err
 	}
+	r.exact = r.exact && exact(r.scratch)
 	key := sectionKey(r.rec, sec)
 	r.commit(sec, commitFields(sec, key, fields))
 	return r.w.section(sec, key, r.scratch)
