@@ -56,7 +56,10 @@ type storeConfig struct {
 	Logger  *slog.Logger
 }
 
-const heartbeatEvery = 10 * time.Second
+const (
+	heartbeatEvery = 10 * time.Second
+	keepGapEvery   = time.Second // a kill loses the count of that long
+)
 
 // openStore locks and opens a data directory: key ring, log with recovery, sealer, index. The first records of this start
 // are durable when it returns.
@@ -236,10 +239,18 @@ func (s *store) beat() (stop func()) {
 		defer close(done)
 		t := time.NewTicker(heartbeatEvery)
 		defer t.Stop()
+		keep, again := s.recorder.Passed(), time.NewTimer(keepGapEvery)
+		defer again.Stop()
 		for {
 			select {
+			case <-keep:
+				s.keepGap() // this process may be killed before the next heartbeat
+				keep = nil  // for a while: passing calls must not make a slow disk slower
+				again.Reset(keepGapEvery)
+			case <-again.C:
+				keep = s.recorder.Passed()
 			case <-t.C:
-				s.keepGap()
+				s.writeGap()
 				h := heartbeat()
 				h.Open = len(s.log.State().Open)
 				if _, err := s.log.Announce(steno.TypeHeartbeat, h); err != nil {
@@ -253,50 +264,10 @@ func (s *store) beat() (stop func()) {
 	return func() { close(quit); <-done }
 }
 
-// gapFile, in the data directory, keeps what passed unrecorded while the log could not be written, until a start that can
-// write it. It holds times, numbers, a count and a reason.
-const gapFile = "gap.json"
-
-// keepGap writes a gap to the log, or to a file where the log cannot be written. Where that fails too it stays in memory.
-func (s *store) keepGap() {
-	if !s.recorder.WriteGap() {
-		return
-	}
-	gap, _ := s.recorder.Gap()
-	b, err := json.Marshal(gap)
-	if err == nil {
-		err = disk.WriteFile(disk.OS(), filepath.Join(s.dir, gapFile), b)
-	}
-	if err != nil {
-		s.logger.Error("calls passed unrecorded, and their count cannot be kept on disk either", "calls", gap.Calls, "error", err)
-	}
-}
-
-// recordOldGap writes the gap that the last process left to the log.
-func (s *store) recordOldGap(fsys disk.FS) error {
-	name := filepath.Join(s.dir, gapFile)
-	b, err := fsys.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("couldn't read %s: %w", name, err)
-	}
-	var gap steno.LogGap
-	if err := json.Unmarshal(b, &gap); err != nil {
-		return fmt.Errorf("%s is damaged: %w; it says how many calls passed unrecorded: keep it, and remove it to start", name, err)
-	}
-	if _, err := s.log.Announce(steno.TypeLogGap, gap); err != nil {
-		return err
-	}
-	s.logger.Warn("calls passed unrecorded before the last stop; the gap is now on record", "calls", gap.Calls)
-	return fsys.Remove(name)
-}
-
 // close ends the source and the log.
 func (s *store) close(reason string) error {
 	s.stopBeat()
-	s.keepGap()
+	s.writeGap()
 	err := s.index.Close()
 	if s.log.Failed() == nil {
 		_, stopErr := s.log.Announce(steno.TypeSourceStopped, steno.SourceStopped{Reason: reason})

@@ -10,10 +10,8 @@ package capture
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/steno-audit/steno"
@@ -26,13 +24,12 @@ type Recorder struct {
 	log  *journal.Journal
 	seal *seal.Sealer
 
-	gapMu sync.Mutex
-	gap   *steno.LogGap // calls that passed unrecorded since the log failed; nil: none
+	gaps gaps
 }
 
 // NewRecorder returns a recorder that seals with s and appends to j.
 func NewRecorder(j *journal.Journal, s *seal.Sealer) *Recorder {
-	return &Recorder{log: j, seal: s}
+	return &Recorder{log: j, seal: s, gaps: gaps{passed: make(chan struct{}, 1)}}
 }
 
 // Ticket is a record on its way to the disk.
@@ -71,55 +68,6 @@ func (r *Recorder) Record(ctx context.Context, d *steno.Draft, flags steno.LeafF
 		return 0, err
 	}
 	return t.Wait(context.WithoutCancel(ctx))
-}
-
-// Pass counts a call that goes through unrecorded because the log cannot be written.
-func (r *Recorder) Pass(at time.Time, why error) {
-	r.gapMu.Lock()
-	defer r.gapMu.Unlock()
-	n, _ := r.log.Skip(1)
-	if r.gap == nil {
-		r.gap = &steno.LogGap{From: at.UnixNano(), FirstNumber: n, Why: gapReason(why)}
-	}
-	r.gap.To, r.gap.LastNumber = time.Now().UnixNano(), n
-	r.gap.Calls++
-}
-
-// Gap returns the calls that passed unrecorded and are not yet written to the log as such.
-func (r *Recorder) Gap() (steno.LogGap, bool) {
-	r.gapMu.Lock()
-	defer r.gapMu.Unlock()
-	if r.gap == nil {
-		return steno.LogGap{}, false
-	}
-	return *r.gap, true
-}
-
-// WriteGap makes the calls that passed unrecorded a record, once the log can be written again. It reports whether there is
-// still a gap that is not on record.
-func (r *Recorder) WriteGap() (left bool) {
-	r.gapMu.Lock()
-	defer r.gapMu.Unlock()
-	if r.gap == nil {
-		return false
-	}
-	if _, err := r.log.Announce(steno.TypeLogGap, *r.gap); err != nil {
-		return true
-	}
-	r.gap = nil
-	return false
-}
-
-// gapReason keeps the reason public: a class, never the text of an error, which could name what it failed on.
-func gapReason(err error) string {
-	var failed *journal.FailedError
-	switch {
-	case errors.As(err, &failed):
-		return "log_failed"
-	case errors.Is(err, journal.ErrBusy):
-		return "log_busy"
-	}
-	return "seal_failed"
 }
 
 // CloseUnknown records the end of exchanges that a previous process left open: what came of them is unknown.

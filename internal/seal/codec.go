@@ -33,6 +33,7 @@ var dictionary []byte
 const (
 	minCompressed = 64       // below, a frame's head eats what is won
 	maxDictPlain  = 32 << 10 // above, what is before in the text itself is dictionary enough
+	streamShare   = 4        // of a stream, what its codec leaves where it does well
 	padFields     = 32
 	padIdentity   = 64
 	padMax        = 64
@@ -62,18 +63,21 @@ func encode(b []byte, stream bool, pad int) (codec, []byte) {
 			best, how = e, c
 		}
 	}
+	if stream && looksLikeStream(b) {
+		// Decoding it again costs little and makes sure, whatever the stream is, that it is the bytes of the wire. Where
+		// it leaves little, zstd would leave more.
+		if e, ok := encodeStream(b); ok && len(e) < len(best) {
+			if back, err := decodeStream(e); err == nil && bytes.Equal(back, b) {
+				if try(codecStream, e); len(e) <= len(b)/streamShare {
+					return how, best
+				}
+			}
+		}
+	}
 	if len(b) <= maxDictPlain {
 		try(codecDict, zstdDict.EncodeAll(b, nil))
 	} else {
 		try(codecZstd, zstdPlain.EncodeAll(b, nil))
-	}
-	if stream && looksLikeStream(b) {
-		// Decoding it again costs little and makes sure, whatever the stream is, that it is the bytes of the wire.
-		if e, ok := encodeStream(b); ok && len(e) < len(best) {
-			if back, err := decodeStream(e); err == nil && bytes.Equal(back, b) {
-				try(codecStream, e)
-			}
-		}
 	}
 	return how, best
 }
