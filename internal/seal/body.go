@@ -92,7 +92,10 @@ func (w *bodyWriter) section(s steno.Section, key [32]byte, plain []byte) error 
 		plain = plain[len(part):]
 		var nonce [gcmNonce]byte
 		binary.BigEndian.PutUint64(nonce[4:], uint64(n))
-		c, e := encode(part, false, pad)
+		c, e := codecRaw, part
+		if !s.IsList() || len(part) >= minList {
+			c, e = encode(part, false, pad)
+		}
 		if err := w.chunk(chunkSection, s, c, n, key, nonce, e, pad); err != nil {
 			return err
 		}

@@ -32,6 +32,7 @@ var dictionary []byte
 
 const (
 	minCompressed = 64       // below, a frame's head eats what is won
+	minList       = 512      // a shorter list is mostly commitments, which do not compress
 	maxDictPlain  = 32 << 10 // above, what is before in the text itself is dictionary enough
 	streamShare   = 4        // of a stream, what its codec leaves where it does well
 	padFields     = 32
