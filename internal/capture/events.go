@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/steno-audit/steno"
+	"github.com/steno-audit/steno/internal/dialect"
 )
 
 const maxEvent = 4 << 20 // bytes of one submitted event
@@ -65,7 +66,8 @@ func (g *Gateway) SubmitEvents(w http.ResponseWriter, r *http.Request) {
 		fail(http.StatusBadRequest, "the body broke off; nothing was recorded")
 		return
 	}
-	raws, err := splitEvents(decoded(body, r.Header.Get("Content-Encoding"), g.cfg.MaxBody))
+	plain, _ := dialect.Decode(body, r.Header.Get("Content-Encoding"), g.cfg.MaxBody)
+	raws, err := splitEvents(plain)
 	if err != nil {
 		fail(http.StatusBadRequest, err.Error())
 		return

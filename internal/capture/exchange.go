@@ -72,7 +72,7 @@ func (x *exchange) serve() {
 		return
 	}
 	start := time.Now().UTC()
-	plain := decoded(x.body, x.r.Header.Get("Content-Encoding"), x.g.cfg.MaxBody)
+	plain, _ := dialect.Decode(x.body, x.r.Header.Get("Content-Encoding"), x.g.cfg.MaxBody)
 	x.parsed = x.call.ParseRequest(plain, x.r.Header)
 	if len(plain) != len(x.body) || (len(plain) > 0 && &plain[0] != &x.body[0]) {
 		x.parsed.Pieces = wholeBody(x.body) // the wire's bytes count, not the decoded ones

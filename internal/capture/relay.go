@@ -376,7 +376,8 @@ func (rl *relay) plain() []byte {
 	if !rl.whole {
 		return nil
 	}
-	return decoded(rl.kept, rl.resp.Header.Get("Content-Encoding"), factBytes)
+	b, _ := dialect.Decode(rl.kept, rl.resp.Header.Get("Content-Encoding"), factBytes)
+	return b
 }
 
 // facts reads what the answer says and how it ended.

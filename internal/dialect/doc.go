@@ -1,6 +1,6 @@
 // Package dialect reads the wire formats of model providers: OpenAI's and Anthropic's.
 //
-// Enters: the bytes of a request or an answer as they were on the wire, content encoding undone. Leaves: the same
+// Enters: the bytes of a request or an answer as they were on the wire, content encoding undone (Decode does that). Leaves: the same
 // bytes cut into pieces (steno.Join gives them back exactly), the facts of the event model that stand in them, the
 // places of the words that checks look at, and a transcript for people. A Stream reads server-sent events as they
 // come and says how many bytes may be passed on: terminal events are held, because no answer may be complete for the

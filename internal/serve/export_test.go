@@ -10,9 +10,6 @@ import (
 // TestingParseQuery is parseQuery.
 var TestingParseQuery = parseQuery
 
-// TestingDecode is decode.
-var TestingDecode = decode
-
 // AuditForTest is the audit without a reader.
 type AuditForTest struct{ a *audit }
 

@@ -2,15 +2,9 @@ package serve_test
 
 import (
 	"bytes"
-	"compress/flate"
-	"compress/gzip"
-	"compress/zlib"
 	"encoding/json"
-	"io"
 	"strings"
 	"testing"
-
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/steno-audit/steno"
 	"github.com/steno-audit/steno/internal/serve"
@@ -57,58 +51,6 @@ func FuzzMask(f *testing.F) {
 			if tag.Start < 0 || tag.End > len(part.Text) || tag.Start > tag.End {
 				t.Errorf("tag %+v in a text of %d bytes", tag, len(part.Text))
 			}
-		}
-	})
-}
-
-func TestDecode(t *testing.T) {
-	const words = "the words of an answer, the words of an answer"
-	pack := func(f func(io.Writer) io.WriteCloser) []byte {
-		var b bytes.Buffer
-		w := f(&b)
-		_, err := io.WriteString(w, words)
-		check(t, err)
-		check(t, w.Close())
-		return b.Bytes()
-	}
-	for encoding, b := range map[string][]byte{
-		"": []byte(words), "identity": []byte(words),
-		"gzip":   pack(func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) }),
-		"x-gzip": pack(func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) }),
-		"zstd": pack(func(w io.Writer) io.WriteCloser {
-			z, err := zstd.NewWriter(w)
-			check(t, err)
-			return z
-		}),
-		"deflate": pack(func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) }),
-	} {
-		if got, ok := serve.TestingDecode(b, encoding); !ok || string(got) != words {
-			t.Errorf("%q: %q %v", encoding, got, ok)
-		}
-	}
-	raw := pack(func(w io.Writer) io.WriteCloser {
-		z, err := flate.NewWriter(w, 9)
-		check(t, err)
-		return z
-	})
-	if got, ok := serve.TestingDecode(raw, "deflate"); !ok || string(got) != words {
-		t.Errorf("raw deflate: %q %v", got, ok)
-	}
-	if got, ok := serve.TestingDecode([]byte(words), "br"); ok || string(got) != words {
-		t.Errorf("br: %q %v", got, ok)
-	}
-	if got, ok := serve.TestingDecode([]byte(words), "gzip"); ok || string(got) != words {
-		t.Errorf("no gzip: %q %v", got, ok)
-	}
-}
-
-func FuzzDecode(f *testing.F) {
-	f.Add([]byte("x"), "gzip")
-	f.Add([]byte{0x78, 0x9c, 1, 2}, "deflate")
-	f.Add([]byte{0x28, 0xb5, 0x2f, 0xfd}, "zstd")
-	f.Fuzz(func(t *testing.T, b []byte, encoding string) {
-		if got, ok := serve.TestingDecode(b, encoding); !ok && !bytes.Equal(got, b) {
-			t.Error("what cannot be decoded does not come back as it is")
 		}
 	})
 }

@@ -15,10 +15,14 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/steno-audit/steno"
+	"github.com/steno-audit/steno/internal/dialect"
 	"github.com/steno-audit/steno/internal/seal"
 )
 
 const allSections = steno.SectionIdentity | steno.SectionPrompt | steno.SectionContext | steno.SectionOutput | steno.SectionMetadata
+
+// maxDecoded bounds what a compressed body may become.
+const maxDecoded = 64 << 20
 
 // entry is one record as it lies in the log, opened as far as its keys allow.
 type entry struct {
@@ -221,7 +225,7 @@ func (c *call) wire(side string) (*wire, error) {
 	if w.head != nil {
 		w.encoding = strings.ToLower(strings.TrimSpace(w.head.Headers.Get("Content-Encoding")))
 	}
-	w.plain, w.decoded = decode(w.raw, w.encoding)
+	w.plain, w.decoded = dialect.Decode(w.raw, w.encoding, maxDecoded)
 	return w, nil
 }
 
