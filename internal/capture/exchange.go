@@ -64,7 +64,7 @@ func (x *exchange) serve() {
 		x.unauthorized(ref)
 		return
 	}
-	if x.r.Header.Get("Upgrade") != "" {
+	if upgrades(x.r.Header) {
 		x.refuse(http.StatusNotImplemented, "not_supported", "this gateway does not record upgraded connections (WebSocket) yet, so it does not pass them")
 		return
 	}
@@ -309,6 +309,7 @@ func (x *exchange) outbound(ctx context.Context) (*http.Request, error) {
 	if err != nil {
 		return nil, fmt.Errorf("couldn't build the request to upstream %s: %w", x.up.Name, err)
 	}
+	out.URL.ForceQuery = x.r.URL.ForceQuery
 	out.Header = outboundHeaders(x.r.Header, x.up, x.who)
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header.Set("User-Agent", "") // not net/http's own

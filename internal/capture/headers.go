@@ -46,11 +46,25 @@ func removeHopByHop(h http.Header) {
 	}
 }
 
+// upgrades tells whether the caller wants to speak something else on this connection. An offer of HTTP/2 in clear is not
+// that: a server may go on in HTTP/1.1, and Java's own client makes it with every first call.
+func upgrades(h http.Header) bool {
+	for _, line := range h.Values("Upgrade") {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = textproto.TrimString(name); name != "" && !strings.EqualFold(name, "h2c") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // outboundHeaders are the caller's, less those of the connection, steno's own, and the credential where steno holds another.
 func outboundHeaders(in http.Header, up *Upstream, c caller) http.Header {
 	out := make(http.Header, len(in))
 	copyHeaders(out, in)
 	removeHopByHop(out)
+	out.Del("Http2-Settings") // belongs to an offer of h2c
 	if te := in.Values("Te"); len(te) > 0 && strings.Contains(strings.ToLower(strings.Join(te, ",")), "trailers") {
 		out.Set("Te", "trailers")
 	}

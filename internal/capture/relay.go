@@ -26,6 +26,7 @@ const (
 var (
 	errIdle       = errors.New("the upstream was silent for too long")
 	errClientGone = errors.New("the client left")
+	errSwitched   = errors.New("the upstream switched protocols, which nobody asked for")
 )
 
 var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
@@ -75,6 +76,10 @@ func (x *exchange) forward() {
 		return
 	}
 	defer resp.Body.Close() // read to its end or abandoned
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		x.failed(errSwitched, context.Cause(x.r.Context()))
+		return
+	}
 	rl := &relay{x: x, resp: resp, cancel: cancel, whole: true}
 	rl.run()
 }
@@ -167,8 +172,12 @@ func (rl *relay) run() {
 	}
 	rl.start()
 	rl.release(rl.received)
+	rl.patience(time.Time{}) // the connection may serve another call
+	if len(rl.resp.Trailer) > 0 {
+		rl.flushNow() // else an answer without a body gets a length, and no trailers
+	}
 	for k, v := range rl.resp.Trailer {
-		if announced {
+		if announced[k] {
 			h[k] = v
 		} else {
 			h[http.TrailerPrefix+k] = v
@@ -179,8 +188,8 @@ func (rl *relay) run() {
 	}
 }
 
-// copyResponseHeaders passes the upstream's headers on; it reports whether trailers were announced.
-func (rl *relay) copyResponseHeaders(h http.Header) bool {
+// copyResponseHeaders passes the upstream's headers on; it returns the names of trailers that were announced.
+func (rl *relay) copyResponseHeaders(h http.Header) map[string]bool {
 	in := rl.resp.Header.Clone()
 	removeHopByHop(in)
 	for k := range in {
@@ -189,15 +198,18 @@ func (rl *relay) copyResponseHeaders(h http.Header) bool {
 		}
 	}
 	copyHeaders(h, in)
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // net/http would guess one
+	}
 	if len(rl.resp.Trailer) == 0 {
-		return false
+		return nil
 	}
-	names := make([]string, 0, len(rl.resp.Trailer))
+	announced := make(map[string]bool, len(rl.resp.Trailer))
 	for k := range rl.resp.Trailer {
-		names = append(names, k)
+		announced[k] = true
+		h.Add("Trailer", k)
 	}
-	h.Add("Trailer", strings.Join(names, ", "))
-	return true
+	return announced
 }
 
 // copy reads the answer to its end. It returns nil, io.ErrUnexpectedEOF or what cut it.
@@ -207,11 +219,12 @@ func (rl *relay) copy() error {
 	for {
 		n, err := rl.resp.Body.Read(buf[:])
 		if n > 0 {
-			rl.idle.Reset(rl.x.g.cfg.IdleTimeout)
+			rl.idle.Stop() // a slow client or a slow log is not the upstream's silence
 			if gone := rl.take(buf[:n]); gone != nil {
 				rl.cancel(errClientGone)
 				return gone
 			}
+			rl.idle.Reset(rl.x.g.cfg.IdleTimeout)
 		}
 		if err == io.EOF {
 			return nil
@@ -291,6 +304,7 @@ func (rl *relay) release(to int64) {
 func (rl *relay) releaseLocked(to int64) error {
 	if to > rl.sent && !rl.clientGone {
 		rl.start()
+		rl.patience(time.Now().Add(rl.x.g.cfg.IdleTimeout))
 		if _, err := rl.x.w.Write(rl.kept[rl.sent-rl.base : to-rl.base]); err != nil {
 			rl.clientGone = true
 			return errClientGone
@@ -302,6 +316,12 @@ func (rl *relay) releaseLocked(to int64) error {
 	}
 	rl.trim()
 	return nil
+}
+
+// patience says until when the client has to take what is written next: one that stops reading must not hold the call for
+// ever. Recorders in tests have no deadline to set.
+func (rl *relay) patience(until time.Time) {
+	_ = http.NewResponseController(rl.x.w).SetWriteDeadline(until)
 }
 
 func (rl *relay) flushNow() {
@@ -399,6 +419,8 @@ func (rl *relay) facts(readErr error) *dialect.Response {
 		res.End, res.EndDetail = steno.EndUnknown, "the log failed while the answer went through"
 	case readErr == nil && rl.stream == nil && res.End == steno.EndUpstreamCut:
 		res.End, res.EndDetail = steno.EndErrorInAnswer, "the answer came whole and is not the JSON that it should be"
+	case readErr == nil && rl.resp.StatusCode == http.StatusNotModified:
+		res.End, res.EndDetail = steno.EndComplete, "" // it never has a body
 	case readErr == nil && (rl.stream == nil || rl.stream.Finished() || res.End != steno.EndUpstreamCut):
 	case rl.clientGone || cause != nil || errors.Is(readErr, errClientGone):
 		res.End, res.EndDetail = steno.EndClientGone, "the client left before the end of its answer"

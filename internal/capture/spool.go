@@ -71,10 +71,16 @@ func (b *budget) readBody(r io.Reader, length, limit int64) (body []byte, taken 
 		if cap(body)-len(body) < step {
 			body = append(make([]byte, 0, 2*cap(body)+step), body...)
 		}
-		n, err := io.ReadFull(r, body[len(body):len(body)+step])
-		body = body[:len(body)+n]
+		// Not io.ReadFull: it makes an end in the middle of step the io.ErrUnexpectedEOF that net/http gives for a body
+		// whose last chunk never came, and that one must not be forwarded.
+		var err error
+		for end := len(body) + step; len(body) < end && err == nil; {
+			var n int
+			n, err = r.Read(body[len(body):end])
+			body = body[:len(body)+n]
+		}
 		switch {
-		case err == io.EOF || err == io.ErrUnexpectedEOF:
+		case err == io.EOF:
 			if int64(len(body)) > limit {
 				return nil, taken, errTooLarge
 			}

@@ -1,0 +1,833 @@
+package capture
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/steno-audit/steno"
+)
+
+// The hazards of a proxy: what net/http does not settle by itself, on real connections, and what the record says of it.
+
+// raw sends bytes to the gateway as they are and returns the connection; nothing is in front of the gateway.
+func (r *rig) raw(text string) (net.Conn, *bufio.Reader) {
+	r.t.Helper()
+	server := httptest.NewServer(r.gateway)
+	r.t.Cleanup(server.Close)
+	c, err := (&net.Dialer{}).DialContext(r.t.Context(), "tcp", server.Listener.Addr().String())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, text); err != nil {
+		r.t.Fatal(err)
+	}
+	return c, bufio.NewReader(c)
+}
+
+func (r *rig) answer(in *bufio.Reader, method string) (*http.Response, []byte) {
+	r.t.Helper()
+	resp, err := http.ReadResponse(in, &http.Request{Method: method})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp, body
+}
+
+// only waits for the first exchange that closes.
+func (r *rig) only() *taken {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
+	defer cancel()
+	for e, err := range r.log.Follow(ctx, 0) {
+		if err != nil {
+			r.t.Fatalf("no exchange has closed: %v", err)
+		}
+		if e.Leaf.Flags&steno.FlagCloses != 0 {
+			return r.exchange(e.Leaf.Exchange.String())
+		}
+	}
+	return nil
+}
+
+// ended checks how an exchange ended on record.
+func (x *taken) ended(t *testing.T, end steno.End, status int) {
+	t.Helper()
+	if res := x.last().Result; res.End != end || res.Status != status {
+		t.Errorf("on record it ended %q (%s) with status %d, want %q with %d", res.End, res.EndDetail, res.Status, end, status)
+	}
+}
+
+const rawHead = " HTTP/1.1\r\nHost: gateway.test\r\nAuthorization: Bearer " + testKey + "\r\n"
+
+func TestTheTargetIsPassedAsItIsWritten(t *testing.T) {
+	type seen struct {
+		uri, host string
+		header    http.Header
+	}
+	got := make(chan seen, 1)
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		got <- seen{req.RequestURI, req.Host, req.Header.Clone()}
+		fmt.Fprint(w, `{}`)
+	}), nil)
+	for _, target := range []string{
+		"/v1/models", "/v1/files?a=1;b=2", "/v1/files?a=%zz&b=%&c", "/v1/files?q=a+b%20c&q=d", "/v1/models/org%2Fname", "/v1/models/a%20b%3Fc%23d",
+		"/v1//models", "/v1/models/", "/v1/models?", "/v1/models/../x", "/v1/x;y=1/z", "/v1/models/%C3%A9", "/v1/models/@a:b!$&'()*+,=",
+	} {
+		t.Run(target, func(t *testing.T) {
+			_, in := r.raw("GET " + target + rawHead + "Connection: close\r\n\r\n")
+			resp, body := r.answer(in, http.MethodGet)
+			if resp.StatusCode != http.StatusOK {
+				t.Fatalf("status %d: %s", resp.StatusCode, body)
+			}
+			s := <-got
+			if s.uri != target {
+				t.Errorf("the upstream was asked for %s", s.uri)
+			}
+			if want := strings.TrimPrefix(r.upstream.URL, "http://"); s.host != want {
+				t.Errorf("the upstream got the Host %q, it is %q", s.host, want)
+			}
+			// No User-Agent, no Accept-Encoding, no X-Forwarded-For: what was not said is not made up.
+			if names := slices.Sorted(maps.Keys(s.header)); !slices.Equal(names, []string{"Authorization"}) {
+				t.Errorf("the upstream got the headers %v", names)
+			}
+			r.exchange(resp.Header.Get("X-Steno-Exchange")).ended(t, steno.EndComplete, 200)
+		})
+	}
+}
+
+func TestHeadersOfOneConnectionStayThere(t *testing.T) {
+	got := make(chan http.Header, 1)
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		got <- req.Header.Clone()
+		h := w.Header()
+		h["Connection"] = []string{"X-Two, keep-alive", " X-Three"}
+		for _, name := range []string{"X-Two", "X-Three", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "X-Stays"} {
+			h.Set(name, "1")
+		}
+		fmt.Fprint(w, `{}`)
+	}), nil)
+	_, in := r.raw("GET /v1/models" + rawHead + "Connection: X-One, close\r\nConnection:x-four\r\nX-One: 1\r\nX-Four: 1\r\nKeep-Alive: 1\r\nProxy-Connection: 1\r\n" +
+		"Proxy-Authorization: x\r\nTE: deflate, trailers\r\nX-Forwarded-For: 10.0.0.1\r\nX-Stays: 1\r\n\r\n")
+	resp, _ := r.answer(in, http.MethodGet)
+	up := <-got
+	for _, name := range []string{"Connection", "X-One", "X-Four", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization"} {
+		if v, ok := up[name]; ok {
+			t.Errorf("the upstream got %s: %q", name, v)
+		}
+	}
+	if up.Get("Te") != "trailers" || up.Get("X-Stays") != "1" || up.Get("X-Forwarded-For") != "10.0.0.1" {
+		t.Errorf("the upstream got %v", up)
+	}
+	for _, name := range []string{"X-Two", "X-Three", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate"} {
+		if v, ok := resp.Header[name]; ok {
+			t.Errorf("the client got %s: %q", name, v)
+		}
+	}
+	if resp.Header.Get("X-Stays") != "1" {
+		t.Error("a header of the answer was lost")
+	}
+	r.exchange(resp.Header.Get("X-Steno-Exchange")).ended(t, steno.EndComplete, 200)
+}
+
+// TestNothingIsAddedToAnAnswer sends answers that net/http would complete by itself.
+func TestNothingIsAddedToAnAnswer(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Content-Type"] = nil
+		fmt.Fprint(w, "<html>no type was given</html>")
+	}), nil)
+	resp, body, err := r.do(r.post("/v1/no/such/call", `{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := resp.Header["Content-Type"]; ok {
+		t.Errorf("the answer has got a Content-Type: %q", v)
+	}
+	x := r.exchange(resp.Header.Get("X-Steno-Exchange"))
+	x.ended(t, steno.EndComplete, 200)
+	if !bytes.Equal(x.response, body) {
+		t.Errorf("on record: %s", x.response)
+	}
+}
+
+func TestAnswersWithoutABody(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch {
+		case req.Method == http.MethodHead:
+			w.Header().Set("Content-Length", "1234")
+		case strings.HasSuffix(req.URL.Path, "/204"):
+			w.WriteHeader(http.StatusNoContent)
+		case strings.HasSuffix(req.URL.Path, "/304"):
+			w.Header().Set("Etag", `"x"`)
+			w.WriteHeader(http.StatusNotModified)
+		}
+	}), nil)
+	for _, c := range []struct {
+		method, path string
+		status       int
+		length       int64
+	}{
+		{"HEAD", "/v1/models/x", 200, 1234},
+		{"DELETE", "/v1/models/204", 204, 0},
+		{"GET", "/v1/models/304", 304, 0},
+		{"GET", "/v1/models/empty", 200, 0},
+	} {
+		t.Run(c.method+c.path, func(t *testing.T) {
+			// The connection is used once more: a body where none may be would be taken for the second answer.
+			ask := c.method + " " + c.path + rawHead
+			_, in := r.raw(ask + "\r\n" + ask + "Connection: close\r\n\r\n")
+			for range 2 {
+				resp, body := r.answer(in, c.method)
+				if resp.StatusCode != c.status || len(body) != 0 || (c.length > 0 && resp.ContentLength != c.length) {
+					t.Errorf("status %d, length %d, %d bytes", resp.StatusCode, resp.ContentLength, len(body))
+				}
+				x := r.exchange(resp.Header.Get("X-Steno-Exchange"))
+				x.ended(t, steno.EndComplete, c.status)
+				if len(x.response) != 0 {
+					t.Errorf("on record: %q", x.response)
+				}
+			}
+		})
+	}
+}
+
+func TestTrailersArePassedOn(t *testing.T) {
+	for _, c := range []struct {
+		name                   string
+		announced, unannounced bool
+		body                   string
+	}{
+		{"announced", true, false, `{}`},
+		{"unannounced", false, true, `{}`},
+		{"both", true, true, `{}`},
+		{"unannounced, no body", false, true, ""},
+	} {
+		for _, h2 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, HTTP/2 %v", c.name, h2), func(t *testing.T) {
+				r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					if c.announced {
+						w.Header().Set("Trailer", "X-Sum")
+					}
+					if _, err := io.WriteString(w, c.body); err != nil {
+						t.Error(err)
+					}
+					w.(http.Flusher).Flush()
+					if c.announced {
+						w.Header().Set("X-Sum", "7")
+					}
+					if c.unannounced {
+						w.Header().Set(http.TrailerPrefix+"X-Late", "8")
+					}
+				}), nil)
+				resp, body, err := r.through(h2, r.post("/v1/no/such/call", `{}`))
+				if err != nil || string(body) != c.body {
+					t.Fatalf("%q, %v", body, err)
+				}
+				if got := resp.Trailer.Get("X-Sum") == "7"; got != c.announced {
+					t.Errorf("trailers %v", resp.Trailer)
+				}
+				if got := resp.Trailer.Get("X-Late") == "8"; got != c.unannounced {
+					t.Errorf("trailers %v", resp.Trailer)
+				}
+				x := r.exchange(resp.Header.Get("X-Steno-Exchange"))
+				x.ended(t, steno.EndComplete, 200)
+				var kept bool
+				for _, p := range x.last().Response {
+					kept = kept || p.Kind == steno.KindTrailer
+				}
+				if !kept {
+					t.Error("the trailers are not on record")
+				}
+			})
+		}
+	}
+}
+
+// through sends a request over TLS, with HTTP/2 or without.
+func (r *rig) through(h2 bool, req *http.Request) (*http.Response, []byte, error) {
+	r.t.Helper()
+	resp := r.open(h2, req)
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	return resp, body, err
+}
+
+func (r *rig) open(h2 bool, req *http.Request) *http.Response {
+	r.t.Helper()
+	server := httptest.NewUnstartedServer(r.gateway)
+	server.EnableHTTP2 = h2
+	server.StartTLS()
+	r.t.Cleanup(server.Close)
+	req.URL.Scheme, req.URL.Host = "https", server.Listener.Addr().String()
+	resp, err := server.Client().Transport.RoundTrip(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if want := map[bool]int{false: 1, true: 2}[h2]; resp.ProtoMajor != want {
+		r.t.Fatalf("the client speaks %s", resp.Proto)
+	}
+	return resp
+}
+
+// secureUpstream puts a gateway before an upstream with TLS.
+func secureUpstream(t *testing.T, h2 bool, h http.Handler, edit func(*Config)) *rig {
+	t.Helper()
+	up := httptest.NewUnstartedServer(h)
+	up.EnableHTTP2 = h2
+	up.StartTLS()
+	t.Cleanup(up.Close)
+	u, err := url.Parse(up.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, http.NotFoundHandler(), func(c *Config) {
+		for _, x := range c.Upstreams {
+			x.URL = u
+		}
+		if edit != nil {
+			edit(c)
+		}
+	})
+	roots := x509.NewCertPool()
+	roots.AddCert(up.Certificate())
+	r.gateway.transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	return r
+}
+
+func TestHTTP2OnBothSides(t *testing.T) {
+	for _, client := range []bool{false, true} {
+		for _, upstream := range []bool{false, true} {
+			for _, body := range []string{chatBody, streamBody} {
+				t.Run(fmt.Sprintf("client %v, upstream %v, streamed %v", client, upstream, body == streamBody), func(t *testing.T) {
+					models := stubHandler(t)
+					proto := make(chan int, 1)
+					r := secureUpstream(t, upstream, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+						proto <- req.ProtoMajor
+						models.ServeHTTP(w, req)
+					}), nil)
+					resp, got, err := r.through(client, r.post("/v1/chat/completions", body))
+					if err != nil || resp.StatusCode != http.StatusOK {
+						t.Fatalf("%d, %v: %s", resp.StatusCode, err, got)
+					}
+					if p := <-proto; (p == 2) != upstream {
+						t.Errorf("the upstream was asked by HTTP/%d", p)
+					}
+					if body == streamBody && !bytes.HasSuffix(got, []byte("data: [DONE]\n\n")) {
+						t.Errorf("the stream ends with %q", got[max(0, len(got)-40):])
+					}
+					x := r.exchange(resp.Header.Get("X-Steno-Exchange"))
+					x.ended(t, steno.EndComplete, 200)
+					if !bytes.Equal(x.response, got) || string(x.request) != body {
+						t.Errorf("on record: %d bytes of %d", len(x.response), len(got))
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestACutStreamLooksCutOverHTTP2 has the upstream break off; the client must not take what came for whole.
+func TestACutStreamLooksCutOverHTTP2(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		r := secureUpstream(t, h2, stubHandler(t), nil)
+		resp, got, err := r.through(true, r.post("/v1/chat/completions", streamBody, "X-Stub", "cut"))
+		if err == nil {
+			t.Errorf("a cut stream looks whole: %q", got)
+		}
+		x := r.exchange(resp.Header.Get("X-Steno-Exchange"))
+		x.ended(t, steno.EndUpstreamCut, 200)
+		if !bytes.HasPrefix(x.response, got) {
+			t.Errorf("the client has %d bytes that are not on record", len(got))
+		}
+	}
+}
+
+func TestExpect100Continue(t *testing.T) {
+	got := make(chan string, 1)
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		b, err := io.ReadAll(req.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- string(b)
+		fmt.Fprint(w, `{}`)
+	}), nil)
+	c, in := r.raw("POST /v1/embeddings" + rawHead + fmt.Sprintf("Content-Length: %d\r\nExpect: 100-continue\r\n\r\n", len(chatBody)))
+	line, err := in.ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "HTTP/1.1 100 ") {
+		t.Fatalf("%q, %v: the gateway did not ask for the body", line, err)
+	}
+	if _, err := in.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, chatBody); err != nil {
+		t.Fatal(err)
+	}
+	resp, _ := r.answer(in, http.MethodPost)
+	if s := <-got; resp.StatusCode != http.StatusOK || s != chatBody {
+		t.Errorf("status %d, the upstream got %q", resp.StatusCode, s)
+	}
+	x := r.exchange(resp.Header.Get("X-Steno-Exchange"))
+	x.ended(t, steno.EndComplete, 200)
+	if string(x.request) != chatBody {
+		t.Errorf("on record: %q", x.request)
+	}
+
+	// A caller without a key is told so, and not asked for its body.
+	_, in = r.raw("POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n")
+	if resp, _ := r.answer(in, http.MethodPost); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+}
+
+func TestEarlyHintsDoNoHarm(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		r := secureUpstream(t, h2, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			for range 3 {
+				w.Header().Set("Link", "</x>; rel=preload")
+				w.WriteHeader(http.StatusEarlyHints)
+			}
+			w.Header().Del("Link")
+			w.WriteHeader(http.StatusCreated)
+			fmt.Fprint(w, `{"id":"x"}`)
+		}), nil)
+		req := r.post("/v1/embeddings", `{}`)
+		var hints int
+		resp, body, err := r.through(h2, req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+			Got1xxResponse: func(int, textproto.MIMEHeader) error { hints++; return nil },
+		})))
+		if err != nil || resp.StatusCode != http.StatusCreated || string(body) != `{"id":"x"}` || resp.Header.Get("Link") != "" {
+			t.Errorf("%d, %q, %v, %v", resp.StatusCode, body, resp.Header, err)
+		}
+		if hints != 0 {
+			t.Errorf("%d hints were passed on, and are not on record", hints)
+		}
+		r.exchange(resp.Header.Get("X-Steno-Exchange")).ended(t, steno.EndComplete, http.StatusCreated)
+	}
+}
+
+// TestASlowClientGetsAll has a client that reads nothing until everything before it is full and has stopped.
+func TestASlowClientGetsAll(t *testing.T) {
+	const events = 600
+	filler := strings.Repeat("x", 16<<10)
+	sent := make(chan struct{}, events)
+	stalled := make(chan struct{})
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for i := range events {
+			fmt.Fprintf(w, "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%d%s\"}}]}\n\n", i, filler)
+			w.(http.Flusher).Flush()
+			sent <- struct{}{}
+		}
+		fmt.Fprint(w, "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n")
+	}), func(c *Config) { c.IdleTimeout = 10 * time.Second })
+	ask := "POST /v1/chat/completions" + rawHead + fmt.Sprintf("Content-Length: %d\r\nConnection: close\r\n\r\n", len(streamBody)) + streamBody
+	c, in := r.raw(ask)
+	if err := c.(*net.TCPConn).SetReadBuffer(128 << 10); err != nil {
+		t.Fatal(err)
+	}
+	// The upstream is blocked, or has sent all, once nothing was sent for a while.
+	go func() {
+		defer close(stalled)
+		for {
+			select {
+			case <-sent:
+			case <-time.After(time.Second):
+				return
+			}
+		}
+	}()
+	<-stalled
+	go func() {
+		for range sent { //nolint:revive // it only makes room
+		}
+	}()
+	resp, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("after %d bytes: %v", len(got), err)
+	}
+	close(sent)
+	x := r.exchange(resp.Header.Get("X-Steno-Exchange"))
+	x.ended(t, steno.EndComplete, 200)
+	if !bytes.Equal(x.response, got) {
+		t.Errorf("on record %d bytes, the client got %d", len(x.response), len(got))
+	}
+}
+
+// TestAClientThatStopsReadingIsGone never reads: the call must not hang for ever, nor be blamed on the upstream.
+func TestAClientThatStopsReadingIsGone(t *testing.T) {
+	filler := strings.Repeat("x", 64<<10)
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for req.Context().Err() == nil {
+			fmt.Fprintf(w, "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%s\"}}]}\n\n", filler)
+		}
+	}), func(c *Config) { c.IdleTimeout = 300 * time.Millisecond })
+	r.raw("POST /v1/chat/completions" + rawHead + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(streamBody)) + streamBody)
+	r.only().ended(t, steno.EndClientGone, 200)
+}
+
+func TestAClientThatLeavesFreesTheUpstream(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		begun  bool
+		status int
+	}{{"before the headers", false, 0}, {"in the middle", true, 200}} {
+		for _, h2 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, HTTP/2 %v", c.name, h2), func(t *testing.T) {
+				asked, freed := make(chan struct{}), make(chan struct{})
+				r := secureUpstream(t, h2, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+					defer close(freed)
+					if _, err := io.Copy(io.Discard, req.Body); err != nil {
+						t.Error(err)
+					}
+					if c.begun {
+						w.Header().Set("Content-Type", "text/event-stream")
+						fmt.Fprint(w, "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"}}]}\n\n")
+						w.(http.Flusher).Flush()
+					}
+					close(asked)
+					<-req.Context().Done()
+				}), nil)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				req := r.post("/v1/chat/completions", streamBody).WithContext(ctx)
+				if c.begun {
+					resp := r.open(h2, req)
+					if _, err := resp.Body.Read(make([]byte, 1)); err != nil {
+						t.Fatal(err)
+					}
+					cancel()
+					resp.Body.Close()
+				} else {
+					go func() { <-asked; cancel() }()
+					server := httptest.NewUnstartedServer(r.gateway)
+					server.EnableHTTP2 = h2
+					server.StartTLS()
+					defer server.Close()
+					req.URL.Scheme, req.URL.Host = "https", server.Listener.Addr().String()
+					if resp, err := server.Client().Transport.RoundTrip(req); err == nil {
+						resp.Body.Close()
+						t.Fatalf("it was answered: %d", resp.StatusCode)
+					}
+				}
+				select {
+				case <-freed:
+				case <-t.Context().Done():
+					t.Fatal("the upstream was never told")
+				}
+				r.only().ended(t, steno.EndClientGone, c.status)
+			})
+		}
+	}
+}
+
+func TestASilentUpstream(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("no headers, HTTP/2 %v", h2), func(t *testing.T) {
+			r := secureUpstream(t, h2, stubHandler(t), func(c *Config) { c.HeaderTimeout = 100 * time.Millisecond })
+			resp, body, err := r.through(h2, r.post("/v1/messages", `{"model":"m","max_tokens":3,"messages":[]}`, "X-Stub", "stall=1m"))
+			if err != nil || resp.StatusCode != http.StatusGatewayTimeout || !bytes.Contains(body, []byte(`"type":"error"`)) {
+				t.Errorf("%d, %v: %s", resp.StatusCode, err, body)
+			}
+			r.exchange(resp.Header.Get("X-Steno-Exchange")).ended(t, steno.EndTimedOut, http.StatusGatewayTimeout)
+		})
+		t.Run(fmt.Sprintf("silent in a plain body, HTTP/2 %v", h2), func(t *testing.T) {
+			r := secureUpstream(t, h2, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				fmt.Fprint(w, `{"id":`)
+				w.(http.Flusher).Flush()
+				<-req.Context().Done()
+			}), func(c *Config) { c.IdleTimeout = 200 * time.Millisecond })
+			server := httptest.NewServer(r.gateway)
+			defer server.Close()
+			req := r.post("/v1/chat/completions", chatBody)
+			req.URL.Host = server.Listener.Addr().String()
+			if resp, err := http.DefaultTransport.RoundTrip(req); err == nil {
+				if _, err := io.ReadAll(resp.Body); err == nil {
+					t.Error("a cut answer looks whole")
+				}
+				resp.Body.Close()
+			}
+			r.only().ended(t, steno.EndTimedOut, 200)
+		})
+	}
+}
+
+func TestAProvidersRefusalIsUnchanged(t *testing.T) {
+	const body = `{"error":{"message":"slow down","type":"rate_limit_error"}}` + "\n"
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h := w.Header()
+		h["X-Ratelimit-Remaining-Requests"] = []string{"0", "twice"}
+		h.Set("Retry-After", "Wed, 21 Oct 2026 07:28:00 GMT")
+		h.Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusTooManyRequests)
+		fmt.Fprint(w, body)
+	}), nil)
+	resp, got, err := r.do(r.post("/v1/chat/completions", streamBody))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := resp.Header
+	if resp.StatusCode != 429 || string(got) != body || h.Get("Retry-After") != "Wed, 21 Oct 2026 07:28:00 GMT" || len(h["X-Ratelimit-Remaining-Requests"]) != 2 {
+		t.Errorf("%d %v: %s", resp.StatusCode, h, got)
+	}
+	x := r.exchange(h.Get("X-Steno-Exchange"))
+	x.ended(t, steno.EndProviderError, 429)
+	if string(x.response) != body {
+		t.Errorf("on record: %s", x.response)
+	}
+}
+
+func TestABodyThatIsTooLarge(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was forwarded") }), func(c *Config) { c.MaxBody = 1 << 10 })
+	for _, c := range []struct{ name, path, shape string }{
+		{"openai", "/v1/chat/completions", `{"error":{"message":`},
+		{"anthropic", "/v1/messages", `{"type":"error","error":{"type":"request_too_large"`},
+	} {
+		for _, chunked := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, chunked %v", c.name, chunked), func(t *testing.T) {
+				req := r.post(c.path, strings.Repeat(" ", 3<<10))
+				if chunked {
+					req.ContentLength = -1
+				}
+				resp, body, err := r.do(req)
+				if err != nil || resp.StatusCode != http.StatusRequestEntityTooLarge || !bytes.HasPrefix(body, []byte(c.shape)) || !json.Valid(body) {
+					t.Errorf("%d, %v: %s", resp.StatusCode, err, body)
+				}
+				r.exchange(resp.Header.Get("X-Steno-Exchange")).ended(t, steno.EndRefused, http.StatusRequestEntityTooLarge)
+			})
+		}
+	}
+	if used := r.gateway.flight.used.Load(); used != 0 {
+		t.Errorf("%d bytes of refused bodies are still counted", used)
+	}
+}
+
+func TestUpgrades(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		for _, name := range []string{"Upgrade", "Http2-Settings", "Connection"} {
+			if v, ok := req.Header[name]; ok {
+				t.Errorf("the upstream got %s: %q", name, v)
+			}
+		}
+		if strings.HasSuffix(req.URL.Path, "/switches") { // although nobody asked
+			c, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			if _, err := io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nbytes"); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		fmt.Fprint(w, `{}`)
+	}), nil)
+	for _, c := range []struct {
+		name, path, headers string
+		status              int
+		end                 steno.End
+	}{
+		{"a WebSocket", "/v1/realtime", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n", 501, steno.EndRefused},
+		{"a WebSocket beside h2c", "/v1/realtime", "Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n", 501, steno.EndRefused},
+		// What Java's own client offers with every first call; a server may go on in HTTP/1.1.
+		{"HTTP/2 in clear", "/v1/models", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n", 200, steno.EndComplete},
+		{"an upstream that switches", "/v1/models/switches", "", 502, steno.EndUpstreamFailed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, in := r.raw("GET " + c.path + rawHead + c.headers + "\r\n")
+			resp, body := r.answer(in, http.MethodGet)
+			if resp.StatusCode != c.status || !json.Valid(body) {
+				t.Errorf("%d: %s", resp.StatusCode, body)
+			}
+			r.exchange(resp.Header.Get("X-Steno-Exchange")).ended(t, c.end, c.status)
+		})
+	}
+}
+
+func TestBodiesThatBreakOff(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was forwarded") }), nil)
+	for _, c := range []struct{ name, headers, body string }{
+		{"shorter than its Content-Length", "Content-Length: 100\r\n", `{"model":`},
+		{"without its last chunk", "Transfer-Encoding: chunked\r\n", "9\r\n{\"model\":\r\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			conn, in := r.raw("POST /v1/chat/completions" + rawHead + c.headers + "\r\n" + c.body)
+			if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			resp, _ := r.answer(in, http.MethodPost)
+			if resp.StatusCode != http.StatusBadRequest {
+				t.Errorf("status %d", resp.StatusCode)
+			}
+			x := r.exchange(resp.Header.Get("X-Steno-Exchange"))
+			if x.last().Result.End != steno.EndClientGone || string(x.request) != `{"model":` {
+				t.Errorf("it ended %q with %q on record", x.last().Result.End, x.request)
+			}
+		})
+	}
+}
+
+// TestAnAnswerShorterThanItSays has an upstream that announces more bytes than it sends.
+func TestAnAnswerShorterThanItSays(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		fmt.Fprint(w, `{"id":"x"}`)
+	}), nil)
+	if resp, err := http.DefaultTransport.RoundTrip(r.post("/v1/chat/completions", chatBody)); err == nil {
+		if _, err := io.ReadAll(resp.Body); err == nil {
+			t.Error("a short answer looks whole")
+		}
+		resp.Body.Close()
+	}
+	x := r.only()
+	x.ended(t, steno.EndUpstreamCut, 200)
+	if string(x.response) != `{"id":"x"}` {
+		t.Errorf("on record: %s", x.response)
+	}
+}
+
+// TestAmbiguousLengthsAreRefused sends what two servers could read in two ways. Nothing of it reaches the upstream.
+func TestAmbiguousLengthsAreRefused(t *testing.T) {
+	asked := make(chan string, 8)
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		b, _ := io.ReadAll(req.Body) // what came of it is compared
+		asked <- req.URL.Path + " " + string(b)
+		fmt.Fprint(w, `{}`)
+	}), nil)
+	const smuggled = "GET /v1/models/smuggled" + rawHead + "\r\n"
+	for _, c := range []struct{ name, headers, body string }{
+		{"two lengths", "Content-Length: 2\r\nContent-Length: 3\r\n", "{}"},
+		{"a list of lengths", "Content-Length: 2, 3\r\n", "{}"},
+		{"a signed length", "Content-Length: +2\r\n", "{}"},
+		{"an unknown coding", "Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"},
+		{"a coding twice", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n"},
+		{"a space before the colon", "Content-Length : 2\r\n", "{}"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, in := r.raw("POST /v1/embeddings" + rawHead + c.headers + "\r\n" + c.body + smuggled)
+			resp, _ := r.answer(in, http.MethodPost)
+			if resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusNotImplemented {
+				t.Errorf("status %d", resp.StatusCode)
+			}
+			if _, err := in.ReadByte(); err != io.EOF {
+				t.Errorf("the connection goes on: %v", err)
+			}
+			if len(asked) > 0 {
+				t.Errorf("the upstream was asked %q", <-asked)
+			}
+		})
+	}
+	t.Run("a length beside chunks", func(t *testing.T) {
+		// Chunks win, the length is dropped: the upstream gets one body with one length.
+		_, in := r.raw("POST /v1/embeddings" + rawHead + "Content-Length: 50\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + smuggled)
+		resp, _ := r.answer(in, http.MethodPost)
+		if got := <-asked; got != "/v1/embeddings {}" || resp.StatusCode != http.StatusOK {
+			t.Errorf("status %d, the upstream was asked %q", resp.StatusCode, got)
+		}
+		if _, err := in.ReadByte(); err != io.EOF || len(asked) > 0 {
+			t.Errorf("the connection goes on: %v", err)
+		}
+		r.exchange(resp.Header.Get("X-Steno-Exchange")).ended(t, steno.EndComplete, 200)
+	})
+}
+
+func TestCompressedBodiesPassByteForByte(t *testing.T) {
+	packed := map[string]func(string) []byte{
+		"gzip": func(s string) []byte {
+			var b bytes.Buffer
+			z := gzip.NewWriter(&b)
+			if _, err := io.WriteString(z, s); err != nil {
+				t.Fatal(err)
+			}
+			if err := z.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return b.Bytes()
+		},
+		"zstd": func(s string) []byte {
+			z, err := zstd.NewWriter(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer z.Close()
+			return z.EncodeAll([]byte(s), nil)
+		},
+		"br": func(s string) []byte { return []byte("\x0b\x02\x80" + s + "\x03") }, // never decoded here
+	}
+	for encoding, pack := range packed {
+		t.Run(encoding, func(t *testing.T) {
+			const accept = "zstd;q=1.0, gzip;q=0.5,*;q=0"
+			ask, reply := pack(chatBody), pack(`{"id":"c1","object":"chat.completion","model":"m-1","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}`)
+			type seen struct {
+				body   []byte
+				header http.Header
+			}
+			got := make(chan seen, 1)
+			r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				b, err := io.ReadAll(req.Body)
+				if err != nil {
+					t.Error(err)
+				}
+				got <- seen{b, req.Header.Clone()}
+				w.Header().Set("Content-Encoding", encoding)
+				w.Header().Set("Content-Type", "application/json")
+				if _, err := w.Write(reply); err != nil {
+					t.Error(err)
+				}
+			}), nil)
+			resp, body, err := r.do(r.post("/v1/chat/completions", string(ask), "Content-Encoding", encoding, "Accept-Encoding", accept))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := <-got
+			if !bytes.Equal(s.body, ask) || s.header.Get("Content-Encoding") != encoding || s.header.Get("Accept-Encoding") != accept {
+				t.Errorf("the upstream got %d bytes of %d, %v", len(s.body), len(ask), s.header)
+			}
+			if !bytes.Equal(body, reply) || resp.Header.Get("Content-Encoding") != encoding {
+				t.Errorf("the client got %d bytes of %d, %v", len(body), len(reply), resp.Header)
+			}
+			x := r.exchange(resp.Header.Get("X-Steno-Exchange"))
+			x.ended(t, steno.EndComplete, 200)
+			if !bytes.Equal(x.request, ask) || !bytes.Equal(x.response, reply) {
+				t.Error("the record has other bytes than the wire")
+			}
+			if encoding != "br" && (x.events[0].Model.Asked != "gpt-4o-mini" || x.last().Model.Answered != "m-1") {
+				t.Errorf("asked %q, answered %q", x.events[0].Model.Asked, x.last().Model.Answered)
+			}
+		})
+	}
+}
