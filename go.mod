@@ -3,7 +3,6 @@ module github.com/steno-audit/steno
 go 1.26.8
 
 require (
-	github.com/BobuSumisu/aho-corasick v1.0.3
 	github.com/a-h/templ v0.3.977
 	github.com/andybalholm/brotli v1.1.2-0.20250424173009-453214e765f3
 	github.com/fxamacker/cbor/v2 v2.10.0
@@ -24,6 +23,7 @@ require (
 
 require (
 	dario.cat/mergo v1.0.1 // indirect
+	github.com/BobuSumisu/aho-corasick v1.0.3 // indirect
 	github.com/Masterminds/goutils v1.1.1 // indirect
 	github.com/Masterminds/semver/v3 v3.3.0 // indirect
 	github.com/Masterminds/sprig/v3 v3.3.0 // indirect

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"sort"
 	"strings"
-
-	ahocorasick "github.com/BobuSumisu/aho-corasick"
 )
 
 // A pattern is an expression and the keywords of which every match holds at
@@ -40,7 +38,7 @@ const (
 // keywords was met and what is next to it is as the expression wants it.
 // Expressions cost a hundred times what the pass does.
 type matcher struct {
-	trie     *ahocorasick.Trie
+	keywords keywords
 	uses     [][]use // by keyword
 	patterns []pattern
 }
@@ -63,7 +61,6 @@ type window struct{ pattern, start, end int }
 
 func newMatcher(ps []pattern) (*matcher, error) {
 	m := &matcher{patterns: slices.Clone(ps)}
-	b := ahocorasick.NewTrieBuilder()
 	number := map[string]int{}
 	for i, p := range ps {
 		if len(p.keywords) == 0 {
@@ -95,12 +92,11 @@ func newMatcher(ps []pattern) (*matcher, error) {
 				n = len(m.uses)
 				number[k] = n
 				m.uses = append(m.uses, nil)
-				b.AddString(k)
+				m.keywords.add(k, n)
 			}
 			m.uses[n] = append(m.uses[n], u)
 		}
 	}
-	m.trie = b.Build()
 	return m, nil
 }
 
@@ -143,12 +139,10 @@ const mostLooks = 8
 // windows gives the pieces of text worth a look, in order.
 func (m *matcher) windows(lower []byte) []window {
 	var ws []window
-	m.trie.Walk(lower, func(end, n, k int64) bool {
-		at := int(end) + 1 - int(n)
+	m.keywords.find(lower, func(k, at int) {
 		for i := range m.uses[k] {
 			ws = m.uses[k][i].windows(ws, lower, at)
 		}
-		return true
 	})
 	sort.Slice(ws, func(a, b int) bool {
 		if ws[a].pattern != ws[b].pattern {
