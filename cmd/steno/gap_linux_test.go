@@ -58,9 +58,9 @@ func startProcess(t *testing.T, configFile string) *servedProcess {
 	return p
 }
 
-func (p *servedProcess) call() int {
+func (p *servedProcess) call(path string) int {
 	p.t.Helper()
-	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.at.Gateway+"/v1/chat/completions", strings.NewReader(`{"model":"m","messages":[]}`))
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.at.Gateway+path, strings.NewReader(`{"model":"m","messages":[]}`))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -172,8 +172,8 @@ gateway:
 				t.Fatal(err)
 			}
 			p := startProcess(t, file)
-			for range 3 {
-				if status := p.call(); status != http.StatusOK {
+			for i := range 3 {
+				if status := p.call("/v1" + strings.Repeat("/", i+1) + "chat/completions"); status != http.StatusOK {
 					t.Fatalf("status %d while the log is well", status)
 				}
 			}
@@ -181,7 +181,7 @@ gateway:
 			began := time.Now()
 			const calls = 4
 			for range calls {
-				if status := p.call(); status != http.StatusOK {
+				if status := p.call("/v1/chat/completions"); status != http.StatusOK {
 					t.Fatalf("status %d: the call did not pass", status)
 				}
 			}

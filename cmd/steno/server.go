@@ -195,11 +195,18 @@ func (s *server) announceInsecure() error {
 }
 
 func (s *server) gatewayMux(reader *serve.Reader, registry *prometheus.Registry) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", s.gateway)
-	mux.HandleFunc("/v1/events", s.gateway.SubmitEvents)
-	mux.Handle("/-/", serve.Health(reader, registry))
-	return mux
+	health := serve.Health(reader, registry)
+	// No http.ServeMux: it answers a path like /v1//models with a redirect, which no record tells of.
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/v1/events":
+			s.gateway.SubmitEvents(w, r)
+		case strings.HasPrefix(r.URL.Path, "/-/"):
+			health.ServeHTTP(w, r)
+		default:
+			s.gateway.ServeHTTP(w, r)
+		}
+	})
 }
 
 func (s *server) serveOn(ln net.Listener, h http.Handler, logger *slog.Logger) {
