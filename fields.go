@@ -98,39 +98,6 @@ func (e *Event) Fields(s Section) ([]Field, error) {
 	return out, nil
 }
 
-// Only returns an event that has the members of these sections of fields and nothing else: what Fields and SetFields carry
-// over. Its members share memory with e's.
-func (e *Event) Only(sections Section) Event {
-	var out Event
-	from, to := reflect.ValueOf(e).Elem(), reflect.ValueOf(&out).Elem()
-	for _, s := range Sections {
-		if s&sections == 0 {
-			continue
-		}
-		for _, m := range members[s] {
-			if m.isText {
-				continue
-			}
-			src, dst := from.Field(m.index[0]), to.Field(m.index[0])
-			if len(m.index) > 1 {
-				if src.IsNil() {
-					continue
-				}
-				src = src.Elem().Field(m.index[1])
-				if m.omitted(src) {
-					continue
-				}
-				if dst.IsNil() {
-					dst.Set(reflect.New(dst.Type().Elem()))
-				}
-				dst = dst.Elem().Field(m.index[1])
-			}
-			dst.Set(src)
-		}
-	}
-	return out
-}
-
 // fieldValue is json.Marshal without HTML escaping, and without the reflection walk for most of what fields hold.
 func fieldValue(f reflect.Value) ([]byte, error) {
 	switch f.Kind() {

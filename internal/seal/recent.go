@@ -34,15 +34,30 @@ func (k *Keys) Recall(l *steno.Leaf) (*Opened, bool) {
 func (k *Keys) remember(x *Sealed, d *steno.Draft, ring uint64) {
 	l := &x.Leaf
 	o := &Opened{Alias: x.alias, DayKey: l.DayKey}
-	o.Event = d.Only(steno.SectionIdentity | steno.SectionMetadata)
+	o.Event = d.Event
+	o.Data = nil // the context's
+	if d.Prompt != nil {
+		p := *d.Prompt
+		p.Input, p.Instructions, p.Definitions = nil, nil, nil
+		o.Prompt = &p
+	}
+	if d.Model != nil {
+		m := *d.Model
+		m.Parameters = nil
+		o.Model = &m
+	}
+	if d.Result != nil {
+		r := *d.Result
+		r.Output = nil
+		o.Result = &r
+	}
+	if d.System != nil {
+		s := *d.System
+		s.Details = nil
+		o.System = &s
+	}
 	o.ID, o.Exchange, o.Imported = l.Record, l.Exchange, d.Imported
 	o.Time = d.Time.Round(0) // without what only this process could read of it
-	if o.Model != nil {
-		o.Model.Parameters = nil
-	}
-	if o.System != nil {
-		o.System.Details = nil
-	}
 	k.recent.put(l.Seal, recent{o, l.BodyHash, ring})
 }
 
