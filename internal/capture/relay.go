@@ -227,6 +227,10 @@ func (rl *relay) copy() error {
 			rl.idle.Reset(rl.x.g.cfg.IdleTimeout)
 		}
 		if err == io.EOF {
+			if rl.resp.ContentLength < 0 && (rl.stream == nil || !rl.stream.Finished()) {
+				// One that was cut off by us may end its chunks in good order while the connection closes: it is not whole.
+				return context.Cause(rl.resp.Request.Context())
+			}
 			return nil
 		}
 		if err != nil {
