@@ -51,6 +51,10 @@ test-wire: ## recorded provider traffic, against an extraction in Python
 test-browser: build ## the console in a real browser
 	sh test/browser/run.sh $(abspath $(BIN))
 
+.PHONY: test-readme
+test-readme: ## the README's first lines on a fresh clone with empty Go caches
+	sh test/readme.sh
+
 .PHONY: test-vectors
 test-vectors: ## docs/format.md's questions, answered by a Python reader
 	sh testdata/vectors/run.sh
