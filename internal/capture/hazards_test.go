@@ -463,7 +463,7 @@ func TestASlowClientGetsAll(t *testing.T) {
 	}()
 	<-stalled
 	go func() {
-		for range sent { //nolint:revive // it only makes room
+		for range sent { // it only makes room
 		}
 	}()
 	resp, err := http.ReadResponse(in, nil)
