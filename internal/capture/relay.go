@@ -123,7 +123,7 @@ func (rl *relay) run() {
 	encoding := rl.resp.Header.Get("Content-Encoding")
 	if media == "text/event-stream" && x.call.API != "" {
 		rl.stream = x.call.NewStream()
-		if encoding != "" && encoding != "identity" {
+		if dialect.Encoded(encoding) {
 			rl.inner = newUnpacker(encoding)
 		}
 	}
@@ -447,7 +447,7 @@ func (rl *relay) rest(a *dialect.Response) []steno.Piece {
 	switch {
 	case len(left) == 0:
 		return nil
-	case rl.parts > 0 || len(a.Pieces) == 0 || rl.resp.Header.Get("Content-Encoding") != "":
+	case rl.parts > 0 || len(a.Pieces) == 0 || dialect.Encoded(rl.resp.Header.Get("Content-Encoding")):
 		return []steno.Piece{{Kind: rl.outputKind(), Bytes: left}}
 	case rl.stream != nil:
 		return []steno.Piece{{Kind: steno.KindOutput, Bytes: left}}

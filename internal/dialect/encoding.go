@@ -21,7 +21,7 @@ const maxDecoderWindow = 64 << 20
 // Decode undoes a content encoding (gzip, deflate, br, zstd), up to limit bytes; of a body that breaks off, as far as it
 // goes. What cannot be undone comes back as it is, and ok is false.
 func Decode(b []byte, encoding string, limit int64) (plain []byte, ok bool) {
-	if plainEncoding(encoding) || len(b) == 0 {
+	if !Encoded(encoding) || len(b) == 0 {
 		return b, true
 	}
 	r, err := NewDecoder(bytes.NewReader(b), encoding)
@@ -36,9 +36,10 @@ func Decode(b []byte, encoding string, limit int64) (plain []byte, ok bool) {
 	return out, true
 }
 
-func plainEncoding(encoding string) bool {
+// Encoded tells whether a Content-Encoding says that the bytes are not the text itself.
+func Encoded(encoding string) bool {
 	e := strings.ToLower(strings.TrimSpace(encoding))
-	return e == "" || e == "identity"
+	return e != "" && e != "identity"
 }
 
 // NewDecoder undoes a content encoding as the bytes come: a Read gives what those so far decode to. It fails for an

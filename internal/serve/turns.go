@@ -96,7 +96,7 @@ func (c *call) remains(w *wire) []Turn {
 			case erased:
 				out = append(out, gone(w.side, p.Kind, fmt.Sprintf("erased, %d bytes", n)))
 			case p.Kind == steno.KindFrame || p.Kind == steno.KindHead || p.Kind == steno.KindTrailer || p.Kind == steno.KindMark:
-			case w.encoding != "" && w.encoding != "identity" || !utf8.Valid(p.Bytes):
+			case dialect.Encoded(w.encoding) || !utf8.Valid(p.Bytes):
 				out = append(out, gone(w.side, p.Kind, fmt.Sprintf("%d bytes that are not text", len(p.Bytes))))
 			default:
 				t := gone(w.side, p.Kind, "")
