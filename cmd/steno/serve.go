@@ -54,7 +54,7 @@ ANTHROPIC_API_KEY where set, else the caller's own key is passed through.`,
 func runServer(parent context.Context, cfg *config, demo bool, onReady func(*server) error, stderr io.Writer) error {
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(300) // what lives is little beside what a call allocates; a few tens of MiB more halve the collector's work
+		debug.SetGCPercent(300) // what lives is little beside what a call allocates; memory grows to four times what lives, for a third of the collector's work
 	}
 	if err := harden(); err != nil {
 		logger.Warn("plain text may get into core files", "error", err)

@@ -1,11 +1,8 @@
 package capture
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"maps"
@@ -14,7 +11,6 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -24,65 +20,6 @@ import (
 )
 
 // The hazards of a proxy: what net/http does not settle by itself, on real connections, and what the record says of it.
-
-// raw sends bytes to the gateway as they are and returns the connection; nothing is in front of the gateway.
-func (r *rig) raw(text string) (net.Conn, *bufio.Reader) {
-	r.t.Helper()
-	server := httptest.NewServer(r.gateway)
-	r.t.Cleanup(server.Close)
-	c, err := (&net.Dialer{}).DialContext(r.t.Context(), "tcp", server.Listener.Addr().String())
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-		r.t.Fatal(err)
-	}
-	if _, err := io.WriteString(c, text); err != nil {
-		r.t.Fatal(err)
-	}
-	return c, bufio.NewReader(c)
-}
-
-func (r *rig) answer(in *bufio.Reader, method string) (*http.Response, []byte) {
-	r.t.Helper()
-	resp, err := http.ReadResponse(in, &http.Request{Method: method})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	resp.Body.Close()
-	return resp, body
-}
-
-// only waits for the first exchange that closes.
-func (r *rig) only() *taken {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
-	defer cancel()
-	for e, err := range r.log.Follow(ctx, 0) {
-		if err != nil {
-			r.t.Fatalf("no exchange has closed: %v", err)
-		}
-		if e.Leaf.Flags&steno.FlagCloses != 0 {
-			return r.exchange(e.Leaf.Exchange.String())
-		}
-	}
-	return nil
-}
-
-// ended checks how an exchange ended on record.
-func (x *taken) ended(t *testing.T, end steno.End, status int) {
-	t.Helper()
-	if res := x.last().Result; res.End != end || res.Status != status {
-		t.Errorf("on record it ended %q (%s) with status %d, want %q with %d", res.End, res.EndDetail, res.Status, end, status)
-	}
-}
-
-const rawHead = " HTTP/1.1\r\nHost: gateway.test\r\nAuthorization: Bearer " + testKey + "\r\n"
 
 func TestTheTargetIsPassedAsItIsWritten(t *testing.T) {
 	type seen struct {
@@ -265,57 +202,6 @@ func TestTrailersArePassedOn(t *testing.T) {
 			})
 		}
 	}
-}
-
-// through sends a request over TLS, with HTTP/2 or without.
-func (r *rig) through(h2 bool, req *http.Request) (*http.Response, []byte, error) {
-	r.t.Helper()
-	resp := r.open(h2, req)
-	body, err := io.ReadAll(resp.Body)
-	resp.Body.Close()
-	return resp, body, err
-}
-
-func (r *rig) open(h2 bool, req *http.Request) *http.Response {
-	r.t.Helper()
-	server := httptest.NewUnstartedServer(r.gateway)
-	server.EnableHTTP2 = h2
-	server.StartTLS()
-	r.t.Cleanup(server.Close)
-	req.URL.Scheme, req.URL.Host = "https", server.Listener.Addr().String()
-	resp, err := server.Client().Transport.RoundTrip(req)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if want := map[bool]int{false: 1, true: 2}[h2]; resp.ProtoMajor != want {
-		r.t.Fatalf("the client speaks %s", resp.Proto)
-	}
-	return resp
-}
-
-// secureUpstream puts a gateway before an upstream with TLS.
-func secureUpstream(t *testing.T, h2 bool, h http.Handler, edit func(*Config)) *rig {
-	t.Helper()
-	up := httptest.NewUnstartedServer(h)
-	up.EnableHTTP2 = h2
-	up.StartTLS()
-	t.Cleanup(up.Close)
-	u, err := url.Parse(up.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := newRig(t, http.NotFoundHandler(), func(c *Config) {
-		for _, x := range c.Upstreams {
-			x.URL = u
-		}
-		if edit != nil {
-			edit(c)
-		}
-	})
-	roots := x509.NewCertPool()
-	roots.AddCert(up.Certificate())
-	r.gateway.transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-	return r
 }
 
 func TestHTTP2OnBothSides(t *testing.T) {

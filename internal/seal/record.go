@@ -76,15 +76,17 @@ func (k *Keys) sealing(alias uint64, day uint32, seal [16]byte) (rec [32]byte, r
 	}
 	c, err := k.ref(day, d)
 	if err != nil {
-		return rec, ref, k.number, err
+		return [32]byte{}, ref, 0, err
 	}
 	c.Encrypt(ref[:], ref[:])
 	leaf, err := k.leafKey(d.Tenant, alias, day, seal)
 	if err != nil {
-		return rec, ref, k.number, err
+		return [32]byte{}, ref, 0, err
 	}
-	rec, err = recordKey(leaf, d.D, k.log, seal)
-	return rec, ref, k.number, err
+	if rec, err = recordKey(leaf, d.D, k.log, seal); err != nil {
+		return [32]byte{}, ref, 0, err
+	}
+	return rec, ref, k.number, nil
 }
 
 // recordKeys opens one record: by its key, or by those keys that survive of it.
