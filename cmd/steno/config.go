@@ -19,6 +19,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/steno-audit/steno"
+	"github.com/steno-audit/steno/internal/dialect"
 )
 
 // config is the one YAML file. Every member has a default, so that no file is needed.
@@ -245,8 +246,8 @@ func (c *config) completeGateway() error {
 		switch {
 		case !upstreamName.MatchString(name) || name == "v1" || name == "-":
 			return fmt.Errorf("%s: a name has lower-case letters, digits, - and _, and is not v1", at)
-		case u.Dialect != "openai" && u.Dialect != "anthropic":
-			return fmt.Errorf("%s.dialect: %q is neither openai nor anthropic", at, u.Dialect)
+		case !slices.Contains(dialect.Dialects, u.Dialect):
+			return fmt.Errorf("%s.dialect: %q is none of %s", at, u.Dialect, strings.Join(dialect.Dialects, ", "))
 		case u.URL == "":
 			return fmt.Errorf("%s.url: is missing", at)
 		case !u.Credential.Passthrough && u.Credential.Secret == (secret{}):

@@ -170,6 +170,7 @@ func (x *exchange) fillModel(m *steno.Model) {
 	m.Dialect, m.API, m.Operation = x.call.Dialect, x.call.API, x.call.Operation
 	m.Provider = x.call.Dialect
 	if x.up != nil {
+		m.Provider = x.up.provider
 		m.Upstream, m.Server = x.up.Name, x.up.URL.Host
 	}
 }

@@ -27,9 +27,11 @@ var errKeyHash = errors.New("a key's sha256 has 64 hex digits; `steno key new` p
 // Upstream is one provider that the gateway forwards to.
 type Upstream struct {
 	Name       string
-	Dialect    string // openai, anthropic
+	Dialect    string // one of dialect.Dialects
 	URL        *url.URL
 	Credential string // the provider's key; "" = the caller's own is passed through
+
+	provider string // gen_ai.provider.name
 }
 
 // Passthrough says whether the caller's own credential goes to the provider.
@@ -95,6 +97,7 @@ func NewGateway(ctx context.Context, rec *Recorder, cfg Config) (*Gateway, error
 	}
 	for _, u := range cfg.Upstreams {
 		g.byName[u.Name] = u
+		u.provider = dialect.Provider(u.Dialect, u.Name, u.URL.Host)
 		// The upstream that bears its dialect's name is the default; else the first of the dialect.
 		if g.byDialect[u.Dialect] == nil || u.Name == u.Dialect {
 			g.byDialect[u.Dialect] = u

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"strings"
 	"sync"
@@ -119,15 +118,12 @@ func (rl *relay) run() {
 	x := rl.x
 	h := x.w.Header()
 	announced := rl.copyResponseHeaders(h)
-	media, _, _ := mime.ParseMediaType(rl.resp.Header.Get("Content-Type"))
+	media := rl.resp.Header.Get("Content-Type")
 	encoding := rl.resp.Header.Get("Content-Encoding")
-	if media == "text/event-stream" && x.call.API != "" {
-		rl.stream = x.call.NewStream()
-		if dialect.Encoded(encoding) {
-			rl.inner = newUnpacker(encoding)
-		}
+	if rl.stream = x.call.NewStream(media); rl.stream != nil && dialect.Encoded(encoding) {
+		rl.inner = newUnpacker(encoding)
 	}
-	rl.flush = media == "text/event-stream" || rl.resp.ContentLength < 0
+	rl.flush = rl.stream != nil || dialect.Streamed(media) || rl.resp.ContentLength < 0
 	rl.idle = time.AfterFunc(x.g.cfg.IdleTimeout, func() { rl.cancel(errIdle) })
 	defer rl.idle.Stop()
 	rl.timer = time.AfterFunc(partAfter, rl.partTick)

@@ -192,7 +192,7 @@ func (x *exchange) alert(s *steno.Safety, leaf uint64) {
 func (x *exchange) price(m *steno.Model, res *steno.Result) {
 	u := res.Usage
 	if u == nil || u.Source == "absent" || (u.Input == nil && u.Output == nil) {
-		if res.End == steno.EndComplete && x.call.API != "" && x.call.API != "models" {
+		if res.End == steno.EndComplete && x.call.Generates() {
 			res.Cost = &steno.Cost{State: "unpriced"}
 		}
 		return

@@ -2,7 +2,6 @@ package dialect
 
 import (
 	"bytes"
-	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -29,8 +28,7 @@ type Response struct {
 // It never fails: what is not understood is one piece of kind body. usageRequested says that the request asked for
 // usage in the stream, so that usage which is missing from a cut one is partial and not absent.
 func (c Call) ParseResponse(status int, h http.Header, body []byte, usageRequested bool) *Response {
-	if isEventStream(h, body) {
-		s := c.NewStream()
+	if s := c.newStream(framingOf(h, body)); s != nil {
 		s.answer.usage.asked = usageRequested
 		s.Feed(body)
 		r := s.Response(status, h)
@@ -46,13 +44,16 @@ func (c Call) ParseResponse(status int, h http.Header, body []byte, usageRequest
 	return r
 }
 
-func isEventStream(h http.Header, body []byte) bool {
-	media, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err == nil && media != "" {
-		return media == "text/event-stream"
+// framingOf is how an answer is cut into events, from its Content-Type, or from how it begins where there is none.
+func framingOf(h http.Header, body []byte) framing {
+	if media := h.Get("Content-Type"); media != "" {
+		return framingOfMedia(media)
 	}
 	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
-	return bytes.HasPrefix(body, []byte("data:")) || bytes.HasPrefix(body, []byte("event:"))
+	if bytes.HasPrefix(body, []byte("data:")) || bytes.HasPrefix(body, []byte("event:")) {
+		return framingSSE
+	}
+	return framingNone
 }
 
 // headers adds what stands in the status line and the headers.
@@ -126,7 +127,7 @@ func (a *answer) body(status int, body []byte) *Response {
 	kind := steno.KindOutput
 	if !r.Understood {
 		kind = steno.KindBody
-		if len(body) > 0 && bytes.IndexByte(body, 0) < 0 && a.call.API != "embeddings" {
+		if len(body) > 0 && bytes.IndexByte(body, 0) < 0 && a.call.Operation != "embeddings" {
 			r.Texts = []Text{{Start: 0, End: len(body), Origin: "output", New: true, plain: true}}
 		}
 		if t.fault.cut && len(body) > 0 && r.Result.End == steno.EndComplete {
@@ -146,25 +147,7 @@ func (a *answer) object(n int) {
 	if a.error(n) && !t.has(t.get(n, "choices")) && !t.has(t.get(n, "output")) {
 		return
 	}
-	switch a.call.API {
-	case "chat_completions", "completions":
-		a.completion(n)
-	case "responses":
-		a.failed = ""
-		a.response(n)
-	case "messages":
-		a.claude(n)
-	case "complete":
-		a.legacy(n)
-	case "embeddings":
-		a.head(n)
-		a.usage.openAI(t, t.get(n, "usage"))
-		a.known = t.shape(t.get(n, "data")) == array
-	case "models":
-		a.known = t.shape(t.get(n, "data")) == array || t.get(n, "id") != 0
-	case "count_tokens":
-		a.known = t.get(n, "input_tokens") != 0
-	}
+	a.call.grammar().object(a, n)
 }
 
 // head reads the members that most answers begin with.
@@ -334,7 +317,7 @@ func (a *answer) finish(r *Response, status int) {
 	}
 	r.Result.Refusal, r.Findings = a.result.Refusal, a.findings
 	r.Result.Confidence = a.confidence.facts()
-	if a.call.generates() {
+	if a.call.Generates() {
 		r.Result.Usage = a.usage.facts()
 	}
 	if isDated(a.model.Answered) {

@@ -1,6 +1,95 @@
 package dialect
 
-import "github.com/steno-audit/steno"
+import (
+	"net/http"
+
+	"github.com/steno-audit/steno"
+)
+
+// anthropic is the grammar of Anthropic.
+type anthropic struct{}
+
+func (anthropic) call(c *Call, method, path string) {
+	path = unversioned(path)
+	c.API, c.Operation = anthropicCall(method, path)
+	if c.API == "" && isModels(method, path) {
+		c.API, c.Operation = "models", "models"
+	}
+}
+
+func anthropicCall(method, path string) (api, operation string) {
+	if method != http.MethodPost {
+		return "", ""
+	}
+	switch path {
+	case "/messages":
+		return "messages", "chat"
+	case "/messages/count_tokens":
+		return "count_tokens", "count_tokens"
+	case "/complete":
+		return "complete", "text_completion"
+	}
+	return "", ""
+}
+
+func (anthropic) object(a *answer, n int) {
+	switch a.call.API {
+	case "messages":
+		a.claude(n)
+	case "complete":
+		a.legacy(n)
+	case "models":
+		a.models(n)
+	case "count_tokens":
+		a.known = a.reader.get(n, "input_tokens") != 0
+	}
+}
+
+func (anthropic) event(s *Stream, typ string, _ int) {
+	switch s.answer.call.API {
+	case "messages":
+		s.messageEvent(typ)
+	case "complete":
+		s.legacyEvent(typ)
+	default:
+		s.failed()
+	}
+}
+
+func (anthropic) refusal(status int, code, message string) any {
+	type detail struct {
+		Type    string `json:"type"`
+		Message string `json:"message"`
+		Code    string `json:"code,omitempty"`
+	}
+	return struct {
+		Type  string `json:"type"`
+		Error detail `json:"error"`
+	}{"error", detail{anthropicErrorType(status), message, code}}
+}
+
+func anthropicErrorType(status int) string {
+	switch status {
+	case 401:
+		return "authentication_error"
+	case 403:
+		return "permission_error"
+	case 404:
+		return "not_found_error"
+	case 413:
+		return "request_too_large"
+	case 429:
+		return "rate_limit_error"
+	case 504:
+		return "timeout_error"
+	case 503, 529:
+		return "overloaded_error"
+	}
+	if status >= 500 {
+		return "api_error"
+	}
+	return "invalid_request_error"
+}
 
 // claude reads an answer of Messages.
 func (a *answer) claude(n int) {

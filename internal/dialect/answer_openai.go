@@ -2,10 +2,111 @@ package dialect
 
 import (
 	"bytes"
+	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/steno-audit/steno"
 )
+
+// openAI is the grammar of OpenAI and of the servers that are compatible with it.
+type openAI struct{}
+
+func (openAI) call(c *Call, method, path string) {
+	path = unversioned(path)
+	c.API, c.Operation = openAICall(method, path)
+	if c.API == "" && isModels(method, path) {
+		c.API, c.Operation = "models", "models"
+	}
+}
+
+// isModels says whether a call lists models or asks for one.
+func isModels(method, path string) bool {
+	return method == http.MethodGet && (path == "/models" || strings.HasPrefix(path, "/models/"))
+}
+
+func openAICall(method, path string) (api, operation string) {
+	if method == http.MethodPost {
+		switch path {
+		case "/chat/completions":
+			return "chat_completions", "chat"
+		case "/completions":
+			return "completions", "text_completion"
+		case "/responses":
+			return "responses", "chat"
+		case "/embeddings":
+			return "embeddings", "embeddings"
+		}
+	}
+	// A background response is asked for again, or cancelled, by its id; its usage may be seen more than once.
+	if id, ok := strings.CutPrefix(path, "/responses/resp_"); ok {
+		id, verb, _ := strings.Cut(id, "/")
+		if id != "" && (method == http.MethodGet && verb == "" || method == http.MethodPost && verb == "cancel") {
+			return "responses", "retrieve"
+		}
+	}
+	return "", ""
+}
+
+func (openAI) object(a *answer, n int) {
+	t := a.reader.tape
+	switch a.call.API {
+	case "chat_completions", "completions":
+		a.completion(n)
+	case "responses":
+		a.failed = ""
+		a.response(n)
+	case "embeddings":
+		a.head(n)
+		a.usage.openAI(t, t.get(n, "usage"))
+		a.known = t.shape(t.get(n, "data")) == array
+	case "models":
+		a.models(n)
+	}
+}
+
+// models reads a list of models, or one.
+func (a *answer) models(n int) {
+	t := a.reader.tape
+	a.known = t.shape(t.get(n, "data")) == array || t.get(n, "id") != 0
+}
+
+func (openAI) event(s *Stream, typ string, end int) {
+	switch s.answer.call.API {
+	case "chat_completions", "completions":
+		s.chunk(end)
+	case "responses":
+		s.responseEvent(typ)
+	default:
+		s.failed()
+	}
+}
+
+func (openAI) refusal(status int, code, message string) any {
+	type detail struct {
+		Message string  `json:"message"`
+		Type    string  `json:"type"`
+		Param   *string `json:"param"`
+		Code    string  `json:"code"`
+	}
+	return struct {
+		Error detail `json:"error"`
+	}{detail{Message: message, Type: openAIErrorType(status), Code: code}}
+}
+
+func openAIErrorType(status int) string {
+	switch {
+	case status == 401:
+		return "authentication_error"
+	case status == 403:
+		return "permission_error"
+	case status == 429:
+		return "rate_limit_error"
+	case status >= 500:
+		return "server_error"
+	}
+	return "invalid_request_error"
+}
 
 // completion reads an answer of chat completions or completions.
 func (a *answer) completion(n int) {

@@ -69,7 +69,7 @@ func BenchmarkStream(b *testing.B) {
 				b.SetBytes(int64(256 / per * len(p)))
 				b.ReportAllocs()
 				for b.Loop() {
-					s := c.call.NewStream()
+					s := c.call.newStream(framingSSE)
 					for range 256 / per {
 						s.Feed(p)
 					}

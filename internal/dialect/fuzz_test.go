@@ -101,13 +101,13 @@ func FuzzStream(f *testing.F) {
 	f.Add(uint8(0), []byte{2}, []byte("data: {\r\ndata: }\r\r\n\n: c\n\nevent\ndata:[DONE]\n\n"))
 	f.Fuzz(func(t *testing.T, kind uint8, sizes, body []byte) {
 		c := allCalls[int(kind)%len(allCalls)]
-		one := c.NewStream()
+		one := c.newStream(framingSSE)
 		all := one.Feed(body)
 		if all > len(body) {
 			t.Fatalf("released %d of %d", all, len(body))
 		}
 		want := one.Response(200, sse)
-		s := c.NewStream()
+		s := c.newStream(framingSSE)
 		released, at := 0, 0
 		for i := 0; at < len(body); i++ {
 			n := len(body) - at
@@ -137,7 +137,7 @@ func FuzzTranscript(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, kind uint8, stream bool, request, response []byte) {
 		c := allCalls[int(kind)%len(allCalls)]
-		for _, turn := range c.Transcript(request, response, stream) {
+		for _, turn := range c.Transcript(request, response, contentType(stream)) {
 			for _, p := range turn.Parts {
 				body := map[string][]byte{"request": request, "response": response}[p.Body]
 				if p.Start < 0 || p.End > len(body) || p.Start > p.End {

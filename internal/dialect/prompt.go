@@ -84,7 +84,7 @@ func (p *requestParser) turns(v int) {
 		p.whole(v, steno.KindInput)
 		return
 	}
-	if p.call.API == "embeddings" || p.call.API == "completions" { // texts without a history: one piece
+	if !p.call.converses() { // texts without a history: one piece
 		p.Prompt.New = count
 		p.reader.items = p.reader.items[:0]
 		p.reader.content(v, "user", steno.KindInput)

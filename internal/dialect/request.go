@@ -37,10 +37,10 @@ type Request struct {
 // of kind body, and its whole text is looked at by checks.
 func (c Call) ParseRequest(body []byte, h http.Header) *Request {
 	r := &Request{}
-	r.Model.Dialect, r.Model.API, r.Model.Operation = c.Dialect, c.API, c.Operation
+	r.Model.Dialect, r.Model.API, r.Model.Operation, r.Model.Asked = c.Dialect, c.API, c.Operation, c.Model
 	r.Prompt.Bytes = int64(len(body))
 	if len(body) == 0 {
-		r.Understood = c.API == "models" || c.Operation == "retrieve"
+		r.Understood = c.API != "" && (c.Operation == "models" || c.Operation == "retrieve" || c.Operation == "manage")
 		if !r.Understood {
 			r.Problem = "the body is empty"
 		}
@@ -121,10 +121,10 @@ func (p *requestParser) members() {
 // an upstream adds to it, must not become a parameter.
 func (p *requestParser) member(name string, v int) {
 	t := p.reader.tape
-	switch name {
-	case "messages", "input":
+	switch memberOf(name) {
+	case turnsMember:
 		p.turns(v)
-	case "prompt":
+	case promptMember:
 		if t.shape(v) == object { // a prompt kept by the provider
 			p.Prompt.Name, p.Prompt.Version = t.str(t.get(v, "id"), maxName), t.str(t.get(v, "version"), maxName)
 			p.reader.items = p.reader.items[:0]
@@ -134,23 +134,23 @@ func (p *requestParser) member(name string, v int) {
 		} else {
 			p.turns(v)
 		}
-	case "suffix":
+	case wordsMember:
 		p.simple(v, "user", steno.KindInput)
-	case "system", "instructions":
+	case systemMember:
 		p.system(v)
-	case "prediction":
+	case predictionMember:
 		p.simple(v, "assistant", steno.KindInput)
-	case "documents":
+	case documentsMember:
 		p.retrieved(v)
-	case "tools", "functions", "mcp_servers":
+	case toolsMember:
 		p.tools(v)
-	case "previous_response_id":
+	case previousMember:
 		p.Prompt.Previous = t.str(v, maxName)
 		p.cut.loose = true
-	case "model":
+	case modelMember:
 		p.Model.Asked = t.str(v, maxName)
 		p.cut.loose = true
-	case "user", "safety_identifier", "metadata":
+	case identityMember:
 		p.identity(name, v)
 		p.cut.loose = true
 	default:

@@ -13,19 +13,19 @@ import (
 )
 
 var (
-	chat     = Call{OpenAI, "chat_completions", "chat"}
-	complete = Call{OpenAI, "completions", "text_completion"}
-	resps    = Call{OpenAI, "responses", "chat"}
-	embed    = Call{OpenAI, "embeddings", "embeddings"}
-	messages = Call{Anthropic, "messages", "chat"}
-	legacy   = Call{Anthropic, "complete", "text_completion"}
+	chat     = Call{Dialect: OpenAI, API: "chat_completions", Operation: "chat"}
+	complete = Call{Dialect: OpenAI, API: "completions", Operation: "text_completion"}
+	resps    = Call{Dialect: OpenAI, API: "responses", Operation: "chat"}
+	embed    = Call{Dialect: OpenAI, API: "embeddings", Operation: "embeddings"}
+	messages = Call{Dialect: Anthropic, API: "messages", Operation: "chat"}
+	legacy   = Call{Dialect: Anthropic, API: "complete", Operation: "text_completion"}
 )
 
 // allCalls are the calls that tests of every call go through.
 var allCalls = []Call{
 	chat, complete, resps, embed, messages, legacy,
-	{OpenAI, "models", "models"},
-	{Anthropic, "count_tokens", "count_tokens"},
+	{Dialect: OpenAI, API: "models", Operation: "models"},
+	{Dialect: Anthropic, API: "count_tokens", Operation: "count_tokens"},
 	{Dialect: OpenAI},
 	{},
 }
@@ -333,7 +333,7 @@ func TestNotUnderstood(t *testing.T) {
 			t.Errorf("%.40s: %d pieces, %d texts", c.body, len(r.Pieces), len(r.Texts))
 		}
 	}
-	if r := (Call{OpenAI, "models", "models"}).ParseRequest(nil, nil); !r.Understood {
+	if r := (Call{Dialect: OpenAI, API: "models", Operation: "models"}).ParseRequest(nil, nil); !r.Understood {
 		t.Error("a request without a body for models is not understood")
 	}
 }
@@ -397,16 +397,16 @@ func TestRoute(t *testing.T) {
 		{"GET", "/v1/chat/completions", nil, Call{Dialect: OpenAI}, true},
 		{"POST", "/v1/completions", nil, complete, true},
 		{"POST", "/v1/responses", nil, resps, true},
-		{"GET", "/v1/responses/resp_1", nil, Call{OpenAI, "responses", "retrieve"}, true},
+		{"GET", "/v1/responses/resp_1", nil, Call{Dialect: OpenAI, API: "responses", Operation: "retrieve"}, true},
 		{"DELETE", "/v1/responses/resp_1", nil, Call{Dialect: OpenAI}, true},
 		{"GET", "/v1/responses/resp_1/input_items", nil, Call{Dialect: OpenAI}, true},
 		{"POST", "/v1/embeddings", nil, embed, true},
-		{"GET", "/v1/models", nil, Call{OpenAI, "models", "models"}, true},
-		{"GET", "/v1/models/gpt-x", nil, Call{OpenAI, "models", "models"}, true},
-		{"GET", "/v1/models", version, Call{Anthropic, "models", "models"}, true},
+		{"GET", "/v1/models", nil, Call{Dialect: OpenAI, API: "models", Operation: "models"}, true},
+		{"GET", "/v1/models/gpt-x", nil, Call{Dialect: OpenAI, API: "models", Operation: "models"}, true},
+		{"GET", "/v1/models", version, Call{Dialect: Anthropic, API: "models", Operation: "models"}, true},
 		{"POST", "/v1/messages", nil, messages, true},
 		{"POST", "/v1/messages?beta=true", nil, messages, true},
-		{"POST", "/v1/messages/count_tokens", nil, Call{Anthropic, "count_tokens", "count_tokens"}, true},
+		{"POST", "/v1/messages/count_tokens", nil, Call{Dialect: Anthropic, API: "count_tokens", Operation: "count_tokens"}, true},
 		{"POST", "/v1/messages/batches", nil, Call{Dialect: Anthropic}, true},
 		{"POST", "/v1/complete", nil, legacy, true},
 		{"POST", "/v1/threads", nil, Call{Dialect: OpenAI}, true},

@@ -92,7 +92,7 @@ func TestResponses(t *testing.T) {
 			want: Response{Result: steno.Result{End: steno.EndComplete, Usage: reported(4, -1, -1, -1, -1, 4)}, Model: steno.Model{Answered: "text-embedding-3"}},
 		},
 		{
-			name: "token count", call: Call{Anthropic, "count_tokens", "count_tokens"}, body: `{"input_tokens":14}`,
+			name: "token count", call: Call{Dialect: Anthropic, API: "count_tokens", Operation: "count_tokens"}, body: `{"input_tokens":14}`,
 			want: Response{Result: steno.Result{End: steno.EndComplete}},
 		},
 		{
@@ -175,7 +175,7 @@ func TestAnswersNotUnderstood(t *testing.T) {
 // A whole body is read as a stream by its content type, or by its first bytes if it has none.
 func TestStreamAsBody(t *testing.T) {
 	for _, c := range streams {
-		s := c.call.NewStream()
+		s := c.call.newStream(framingSSE)
 		s.Feed([]byte(c.body))
 		want := s.Response(200, sse)
 		got := c.call.ParseResponse(200, nil, []byte(c.body), false)

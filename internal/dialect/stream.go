@@ -7,11 +7,12 @@ import (
 	"github.com/steno-audit/steno"
 )
 
-// Stream reads an answer of server-sent events as its bytes come. It keeps an event that is not whole yet, and the
+// Stream reads an answer that comes event by event as its bytes come. It keeps an event that is not whole yet, and the
 // words, but not the bytes that went by. It is for one goroutine.
 type Stream struct {
-	answer *answer
-	tape   tape
+	answer  *answer
+	tape    tape
+	framing framing
 
 	rest []byte // bytes from base on that belong to no whole event yet
 	base int    // offset in the stream
@@ -35,9 +36,20 @@ type Stream struct {
 // maxItems is how many tool calls, texts and so on of an answer are told apart.
 const maxItems = 4096
 
-// NewStream returns a Stream for an answer of the call.
-func (c Call) NewStream() *Stream {
-	s := &Stream{hold: -1}
+// NewStream returns a Stream for an answer of the call with this Content-Type, nil if it does not come as a stream that
+// is understood.
+func (c Call) NewStream(contentType string) *Stream {
+	if c.API == "" {
+		return nil
+	}
+	return c.newStream(framingOfMedia(contentType))
+}
+
+func (c Call) newStream(f framing) *Stream {
+	if f == framingNone {
+		return nil
+	}
+	s := &Stream{hold: -1, framing: f}
 	s.answer = newAnswer(c, &s.tape)
 	s.answer.reader.stream = true
 	return s
@@ -53,7 +65,7 @@ func (s *Stream) Feed(p []byte) (release int) {
 		src = s.rest
 	}
 	s.fed += len(p)
-	for s.nextLine(src, false) {
+	for s.next(src, false) {
 	}
 	if keep := s.from - s.base; keep < len(src) || len(s.rest) > 0 {
 		s.rest = append(s.rest[:0], src[keep:]...)
@@ -70,77 +82,6 @@ func (s *Stream) FirstToken() bool { return s.first }
 
 // Finished says whether a terminal event was seen. A stream that ends without one was cut. More bytes may follow one.
 func (s *Stream) Finished() bool { return s.finished }
-
-// nextLine reads one line of src, whose first byte has the offset base. Lines end with LF, CR LF or CR; a CR at the
-// very end is left until the next byte is there.
-func (s *Stream) nextLine(src []byte, last bool) bool {
-	ahead := src[s.scan-s.base:]
-	lf := bytes.IndexByte(ahead, '\n')
-	seg := ahead
-	if lf >= 0 {
-		seg = ahead[:lf]
-	}
-	cr := bytes.IndexByte(seg, '\r')
-	end, next := s.scan+lf, s.scan+lf+1
-	switch {
-	case cr >= 0 && (cr+1 < len(ahead) || last):
-		end, next = s.scan+cr, s.scan+cr+1
-		if cr+1 < len(ahead) && ahead[cr+1] == '\n' {
-			next++
-		}
-	case cr >= 0:
-		s.scan += cr
-		return false
-	case lf < 0:
-		s.scan += len(ahead)
-		return false
-	}
-	s.endLine(src, end, next)
-	return true
-}
-
-// endLine takes the line up to end; an empty one ends the event, of which next is then the end.
-func (s *Stream) endLine(src []byte, end, next int) {
-	line := src[s.line-s.base : end-s.base]
-	start := s.line
-	if start == 0 && bytes.HasPrefix(line, []byte("\xef\xbb\xbf")) {
-		line, start = line[3:], 3
-	}
-	s.line, s.scan = next, next
-	if len(line) == 0 {
-		s.dispatch(src, next)
-		return
-	}
-	name, value, _ := bytes.Cut(line, []byte{':'})
-	at := start + len(line) - len(value)
-	if len(value) > 0 && value[0] == ' ' {
-		value, at = value[1:], at+1
-	}
-	switch string(name) {
-	case "data":
-		s.data = append(s.data, span{start: at, end: at + len(value)})
-	case "event":
-		s.name = append(s.name[:0], value...)
-	}
-}
-
-// dispatch reads the event that ends at end.
-func (s *Stream) dispatch(src []byte, end int) {
-	if len(s.data) > 0 {
-		r := &s.answer.reader
-		data := src[s.data[0].start-s.base : s.data[0].end-s.base]
-		r.base, r.scattered = s.data[0].start, false
-		if len(s.data) > 1 {
-			data = bytes.Clone(data)
-			for _, d := range s.data[1:] {
-				data = append(append(data, '\n'), src[d.start-s.base:d.end-s.base]...)
-			}
-			r.scattered, r.end = true, s.data[len(s.data)-1].end
-		}
-		s.event(data, end)
-	}
-	s.name, s.data, s.from = s.name[:0], s.data[:0], end
-}
 
 // event reads an event's data and decides what is held back.
 func (s *Stream) event(data []byte, end int) {
@@ -160,19 +101,13 @@ func (s *Stream) event(data []byte, end int) {
 	} else {
 		typ = string(s.name)
 	}
-	switch s.answer.call.API {
-	case "chat_completions", "completions":
-		s.chunk(end)
-	case "responses":
-		s.responseEvent(typ)
-	case "messages":
-		s.messageEvent(typ)
-	case "complete":
-		s.legacyEvent(typ)
-	default:
-		if s.answer.error(root) {
-			s.terminal()
-		}
+	s.answer.call.grammar().event(s, typ, end)
+}
+
+// failed reads an event of an API whose answers do not come as streams: only an error would be known in it.
+func (s *Stream) failed() {
+	if s.answer.error(root) {
+		s.terminal()
 	}
 }
 
@@ -340,7 +275,7 @@ func (s *Stream) Response(status int, h http.Header) *Response {
 	a := s.answer
 	r := &Response{Understood: a.known || a.failed != "" || s.fed == 0}
 	switch {
-	case a.call.API == "messages":
+	case a.usage.marked:
 	case s.finished && a.failed == "":
 		a.usage.final = true
 	case !s.soft:
@@ -369,13 +304,6 @@ func (s *Stream) close() {
 	}
 	s.closed = true
 	src := s.rest
-	for s.nextLine(src, true) {
-	}
-	end := s.base + len(src)
-	if end > s.line {
-		s.endLine(src, end, end)
-	}
-	if len(s.data) > 0 {
-		s.dispatch(src, end)
+	for s.next(src, true) {
 	}
 }

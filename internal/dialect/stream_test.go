@@ -244,7 +244,7 @@ func TestStreams(t *testing.T) {
 			if held < 0 {
 				t.Fatalf("the test names %q, which is not in the stream", c.held)
 			}
-			s := c.call.NewStream()
+			s := c.call.newStream(framingSSE)
 			if got := s.Feed([]byte(c.body)); got != held {
 				t.Errorf("released %d bytes, want %d: held is %q", got, held, c.body[got:])
 			}
@@ -284,11 +284,11 @@ func TestStreamInChunks(t *testing.T) {
 		for _, ending := range []string{"\n", "\r\n", "\r"} {
 			body := strings.ReplaceAll(c.body, "\n", ending)
 			held := strings.Index(body, strings.ReplaceAll(c.held, "\n", ending))
-			whole := c.call.NewStream()
+			whole := c.call.newStream(framingSSE)
 			whole.Feed([]byte(body))
 			want := whole.Response(200, sse)
 			for size := range 12 {
-				s := c.call.NewStream()
+				s := c.call.newStream(framingSSE)
 				released := 0
 				for at := 0; at < len(body); {
 					n := min(len(body)-at, size)
@@ -323,7 +323,7 @@ func TestCutStreams(t *testing.T) {
 		}
 		terminal := strings.TrimRight(c.body, "\n")
 		for at := range len(c.body) {
-			s := c.call.NewStream()
+			s := c.call.newStream(framingSSE)
 			release := s.Feed([]byte(c.body[:at]))
 			if release > at {
 				t.Fatalf("%s cut at %d: released %d", c.name, at, release)
@@ -379,7 +379,7 @@ func TestCutStreamsUsage(t *testing.T) {
 
 func TestStreamOddities(t *testing.T) {
 	body := "\xef\xbb\xbf: keep alive\n\nretry: 10\nid: 7\ndata:{\"choices\":[{\"index\":0,\ndata: \"delta\":{\"content\":\"a\\\"b\"}}]}\n\ndata\n\ndata: not json\n\ndata: [DONE]"
-	s := chat.NewStream()
+	s := chat.newStream(framingSSE)
 	want := strings.Index(body, "data: [DONE]")
 	if got := s.Feed([]byte(body)); got != want || s.Finished() {
 		t.Errorf("released %d of %d, want %d", got, len(body), want)
@@ -396,7 +396,7 @@ func TestStreamOddities(t *testing.T) {
 		t.Errorf("the words of an event on two lines are said to stand in %q", body[start:end])
 	}
 	// A stream that is not understood passes event by event, up to [DONE].
-	other := Call{Dialect: OpenAI}.NewStream()
+	other := Call{Dialect: OpenAI}.newStream(framingSSE)
 	body = events(`thread.run.created|{"id":"run"}`, `thread.message.delta|{"delta":{}}`, `done|[DONE]`)
 	if got := other.Feed([]byte(body)); got != strings.Index(body, "event: done") {
 		t.Errorf("released %d of %d", got, len(body))
@@ -409,7 +409,7 @@ func TestStreamOddities(t *testing.T) {
 func TestStreamSpans(t *testing.T) {
 	body := []byte(events(
 		`{"choices":[{"index":0,"delta":{"content":"my key is \"se"}}]}`, `{"choices":[{"index":0,"delta":{"content":"cret\" you"}}]}`, `{"choices":[{"index":0,"delta":{"content":" know"}}]}`))
-	s := chat.NewStream()
+	s := chat.newStream(framingSSE)
 	s.Feed(body)
 	text := s.Response(200, sse).Texts[0]
 	words := string(text.Words(body))

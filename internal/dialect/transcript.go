@@ -26,9 +26,9 @@ type Part struct {
 	Media      string // kind and size, instead of the bytes of an image, audio or file
 }
 
-// Transcript is an exchange for people to read. The bodies are as for ParseRequest and ParseResponse; stream says
-// that the response is a stream of events. Either may be empty.
-func (c Call) Transcript(request, response []byte, stream bool) []Turn {
+// Transcript is an exchange for people to read. The bodies are as for ParseRequest and ParseResponse; contentType is
+// the response's. Either may be empty.
+func (c Call) Transcript(request, response []byte, contentType string) []Turn {
 	var turns []Turn
 	if len(request) > 0 {
 		t := newTape()
@@ -41,7 +41,7 @@ func (c Call) Transcript(request, response []byte, stream bool) []Turn {
 		}
 	}
 	if len(response) > 0 {
-		turns = append(turns, c.answerTurns(response, stream)...)
+		turns = append(turns, c.answerTurns(response, contentType)...)
 	}
 	return turns
 }
@@ -71,17 +71,17 @@ func (s *script) request() []Turn {
 	var offered []Turn
 	history := false
 	for k, v := range t.members(root) {
-		switch string(t.bytes(k)) {
-		case "system", "instructions":
+		switch memberOf(string(t.bytes(k))) {
+		case systemMember:
 			s.reader.items = s.reader.items[:0]
 			s.reader.content(v, "system", steno.KindSystem)
 			// Wherever it stands in the body, it is read first.
 			s.turns = append([]Turn{{Role: "system", Parts: s.parts(steno.KindSystem)}}, s.turns...)
-		case "tools", "functions", "mcp_servers":
+		case toolsMember:
 			offered = append(offered, s.tools(v))
-		case "messages", "input":
+		case turnsMember:
 			history = s.messages(v) || history
-		case "prompt":
+		case promptMember:
 			if t.shape(v) == object {
 				s.reader.items = s.reader.items[:0]
 				s.reader.anything(t.get(v, "variables"), "user", steno.KindInput, 0)
@@ -89,11 +89,11 @@ func (s *script) request() []Turn {
 			} else {
 				history = s.messages(v) || history
 			}
-		case "suffix":
+		case wordsMember:
 			s.simple(v, "user", steno.KindInput)
-		case "prediction":
+		case predictionMember:
 			s.simple(v, "assistant", steno.KindInput)
-		case "documents":
+		case documentsMember:
 			s.documents(v)
 		}
 	}
@@ -241,8 +241,8 @@ func (it *item) part(body []byte, of string, kind steno.Kind) Part {
 func toText(b []byte) string { return clip(b, len(b)) }
 
 // answerTurns is one turn for each choice of an answer.
-func (c Call) answerTurns(response []byte, stream bool) []Turn {
-	a := c.readAnswer(response, stream)
+func (c Call) answerTurns(response []byte, contentType string) []Turn {
+	a := c.readAnswer(response, contentType)
 	if a == nil {
 		return []Turn{unread(response, "response")}
 	}
@@ -267,12 +267,11 @@ func (c Call) answerTurns(response []byte, stream bool) []Turn {
 }
 
 // readAnswer reads a response for a transcript; nil if it is to be shown as it stands.
-func (c Call) readAnswer(response []byte, stream bool) *answer {
+func (c Call) readAnswer(response []byte, contentType string) *answer {
 	if c.API == "" {
 		return nil
 	}
-	if stream {
-		s := c.NewStream()
+	if s := c.NewStream(contentType); s != nil {
 		s.Feed(response)
 		s.close()
 		if !s.answer.known {
@@ -287,10 +286,10 @@ func (c Call) readAnswer(response []byte, stream bool) *answer {
 		return nil
 	}
 	a.object(root)
-	if c.API == "embeddings" && a.known {
+	if c.Operation == "embeddings" && a.known {
 		a.vectors()
 	}
-	if !a.known || a.failed != "" && len(a.reader.items) == 0 || c.API == "models" || c.API == "count_tokens" {
+	if !a.known || a.failed != "" && len(a.reader.items) == 0 || c.Operation == "models" || c.Operation == "count_tokens" {
 		return nil
 	}
 	return a

@@ -117,7 +117,7 @@ assistant new
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			turns := c.call.Transcript([]byte(c.request), []byte(c.response), c.stream)
+			turns := c.call.Transcript([]byte(c.request), []byte(c.response), contentType(c.stream))
 			equal(t, "transcript", scriptOf(turns), c.want)
 			for _, turn := range turns {
 				for _, p := range turn.Parts {
@@ -132,4 +132,11 @@ assistant new
 			}
 		})
 	}
+}
+
+func contentType(stream bool) string {
+	if stream {
+		return "text/event-stream"
+	}
+	return "application/json"
 }

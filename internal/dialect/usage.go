@@ -9,6 +9,7 @@ type usage struct {
 	excluding bool // input leaves cached tokens out
 	asked     bool // the request asked for usage, or the stream has a place for it
 	final     bool // the count of the finished answer was seen
+	marked    bool // the stream itself says which count is the last
 }
 
 func take(dst **int64, v *int64) {
@@ -50,7 +51,7 @@ func (u *usage) anthropic(t *tape, n int) {
 	if t.shape(n) != object {
 		return
 	}
-	u.asked, u.excluding = true, true
+	u.asked, u.excluding, u.marked = true, true, true
 	take(&u.input, t.integer(t.get(n, "input_tokens")))
 	take(&u.output, t.integer(t.get(n, "output_tokens")))
 	take(&u.cacheRead, t.integer(t.get(n, "cache_read_input_tokens")))

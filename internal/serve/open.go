@@ -247,8 +247,11 @@ func (w *wire) heads(pieces []steno.Piece) error {
 	return nil
 }
 
-func (w *wire) stream() bool {
-	return w.head != nil && strings.HasPrefix(strings.ToLower(strings.TrimSpace(w.head.Headers.Get("Content-Type"))), "text/event-stream")
+func (w *wire) contentType() string {
+	if w.head == nil {
+		return ""
+	}
+	return w.head.Headers.Get("Content-Type")
 }
 
 // body describes the direction; nil where there is none.
@@ -259,6 +262,6 @@ func (w *wire) body() *Body {
 	sum := sha256.Sum256(w.raw)
 	return &Body{
 		Head: w.head, Trailer: w.trailer, Bytes: int64(len(w.raw)), SHA256: hex.EncodeToString(sum[:]),
-		Encoding: w.encoding, Decoded: w.decoded, Stream: w.stream(),
+		Encoding: w.encoding, Decoded: w.decoded, Stream: dialect.Streamed(w.contentType()),
 	}
 }

@@ -31,9 +31,9 @@ func (c *call) turns(request, response *wire) []Turn {
 				Kind: steno.KindBody.String(), Media: fmt.Sprintf("%d bytes, too many to take apart; --raw %s has them", len(w.plain), w.side),
 			}}})
 		case w.side == sideRequest:
-			out = append(out, fromDialect(of.Transcript(w.plain, nil, false), w)...)
+			out = append(out, fromDialect(of.Transcript(w.plain, nil, ""), w)...)
 		default:
-			out = append(out, fromDialect(of.Transcript(nil, w.plain, w.stream()), w)...)
+			out = append(out, fromDialect(of.Transcript(nil, w.plain, w.contentType()), w)...)
 		}
 	}
 	for _, e := range []*entry{c.request, c.response} {

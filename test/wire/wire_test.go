@@ -105,7 +105,7 @@ func TestRecordedStreamsInChunks(t *testing.T) {
 		if i := bytes.Index(e.Response, []byte("event: message_stop")); i >= 0 {
 			terminal = i
 		}
-		s := call.NewStream()
+		s := call.NewStream("text/event-stream")
 		for at := 0; at < len(e.Response); {
 			size := min(1+rnd.IntN(300), len(e.Response)-at)
 			at += size

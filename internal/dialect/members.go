@@ -1,0 +1,45 @@
+package dialect
+
+// A member is what a member of a request is for. The names of all dialects are told apart in one place: what an API
+// ignores, or an upstream adds to it, must not become a parameter if another API takes words there.
+type member uint8
+
+const (
+	settingMember    member = iota // a parameter
+	turnsMember                    // messages, or inputs beside each other
+	promptMember                   // words, or a prompt that the provider keeps
+	wordsMember                    // words of the user
+	systemMember                   // instructions
+	predictionMember               // words put into the model's mouth
+	documentsMember                // retrieved documents
+	toolsMember                    // tools offered
+	previousMember                 // the answer that the call goes on from
+	modelMember
+	identityMember
+)
+
+func memberOf(name string) member {
+	switch name {
+	case "messages", "input":
+		return turnsMember
+	case "prompt":
+		return promptMember
+	case "suffix":
+		return wordsMember
+	case "system", "instructions":
+		return systemMember
+	case "prediction":
+		return predictionMember
+	case "documents":
+		return documentsMember
+	case "tools", "functions", "mcp_servers":
+		return toolsMember
+	case "previous_response_id":
+		return previousMember
+	case "model":
+		return modelMember
+	case "user", "safety_identifier", "metadata":
+		return identityMember
+	}
+	return settingMember
+}
