@@ -9,38 +9,74 @@ descriptions of their formats. Only the standard library is used.
 
 import base64
 import gzip
+import importlib
 import json
 import os
+import re
 import sys
 
 
+PROVIDERS = (
+    "openai",
+    "anthropic",
+    "azure-openai",
+    "bedrock",
+    "cohere",
+    "deepseek",
+    "gemini",
+    "groq",
+    "mistral",
+    "ollama",
+    "others",
+    "vertex",
+    "voyage",
+    "writer",
+)
+
+
 def main(directory):
-    for provider in ("openai", "anthropic"):
+    readers = [(p, m, re.compile(path + "$"), shared(reader)) for p, m, path, reader in READERS] + modules()
+    for provider in PROVIDERS:
         with gzip.open(os.path.join(directory, provider + ".jsonl.gz"), "rt", encoding="utf-8") as lines:
             for number, line in enumerate(lines):
                 exchange = json.loads(line)
                 path = exchange["path"].split("?")[0]
-                reader = READERS.get((provider, exchange["method"], path))
-                if reader is None:
-                    continue
-                facts = describe(exchange, path, reader)
-                facts["number"] = number
-                facts["provider"] = provider
-                print(json.dumps(facts, sort_keys=True))
+                for of, method, pattern, reader in readers:
+                    if of == provider and method == exchange["method"].upper() and pattern.match(path):
+                        facts = blank(exchange, path)
+                        reader(facts, exchange, base64.b64decode(exchange["request"]), base64.b64decode(exchange["response"]))
+                        facts["said"] = [s for s in facts["said"] if s]
+                        facts["number"] = number
+                        facts["provider"] = provider
+                        print(json.dumps(facts, sort_keys=True))
+                        break
 
 
-def describe(exchange, path, reader):
-    request = json.loads(base64.b64decode(exchange["request"]) or b"null") or {}
-    answer = base64.b64decode(exchange["response"])
-    streamed = exchange["response_headers"].get("content-type", "").startswith("text/event-stream")
-    facts = {
+def modules():
+    """The readers of the other families: each extract_*.py has a list READERS of (provider, method, regular expression of
+    the path, reader), where a reader takes the facts to fill in, the exchange, and the bytes of its two bodies."""
+    directory = os.environ.get("EXTRACT_MODULES") or os.path.dirname(os.path.abspath(__file__))
+    found = []
+    sys.path.insert(0, directory)
+    for name in sorted(os.listdir(directory)):
+        if name.startswith("extract_") and name.endswith(".py"):
+            module = importlib.import_module(name[:-3])
+            found += [(provider, method, re.compile(path + "$"), reader) for provider, method, path, reader in module.READERS]
+    return found
+
+
+STREAMS = ("text/event-stream", "application/x-ndjson", "application/stream+json", "application/vnd.amazon.eventstream")
+
+
+def blank(exchange, path):
+    return {
         "id": exchange["id"],
         "path": path,
-        "streamed": streamed,
+        "streamed": exchange["response_headers"].get("content-type", "").startswith(STREAMS),
         "status": exchange["status"],
-        "asked": request.get("model", ""),
-        "messages": prompt_length(request),
-        "offered": [tool_name(t) for t in request.get("tools") or request.get("functions") or []],
+        "asked": "",
+        "messages": 0,
+        "offered": [],
         "answered": "",
         "response": "",
         "finish": [],
@@ -51,16 +87,25 @@ def describe(exchange, path, reader):
         "calls": [],
         "said": [],
     }
-    if exchange["status"] >= 300:
-        error = json.loads(answer)["error"]
-        facts["error"] = error.get("code") or error["type"]
-        return facts
-    if streamed:
-        reader(facts, None, list(events(answer)))
-    else:
-        reader(facts, json.loads(answer), None)
-    facts["said"] = [s for s in facts["said"] if s]
-    return facts
+
+
+def shared(reader):
+    """A reader of OpenAI's or Anthropic's answers, after what their requests have in common."""
+
+    def read(facts, exchange, request, answer):
+        request = json.loads(request or b"null") or {}
+        facts["asked"] = request.get("model", "")
+        facts["messages"] = prompt_length(request)
+        facts["offered"] = [tool_name(t) for t in request.get("tools") or request.get("functions") or []]
+        if exchange["status"] >= 300:
+            error = json.loads(answer)["error"]
+            facts["error"] = error.get("code") or error["type"]
+        elif facts["streamed"]:
+            reader(facts, None, list(events(answer)))
+        else:
+            reader(facts, json.loads(answer), None)
+
+    return read
 
 
 def events(body):
@@ -252,14 +297,14 @@ def complete(facts, answer, stream):
     facts["finish"], facts["said"] = [answer["stop_reason"]], [answer["completion"]]
 
 
-READERS = {
-    ("openai", "POST", "/v1/chat/completions"): chat,
-    ("openai", "POST", "/v1/completions"): completions,
-    ("openai", "POST", "/v1/responses"): responses,
-    ("openai", "POST", "/v1/embeddings"): embeddings,
-    ("anthropic", "POST", "/v1/messages"): messages,
-    ("anthropic", "POST", "/v1/complete"): complete,
-}
+READERS = [
+    ("openai", "POST", "/v1/chat/completions", chat),
+    ("openai", "POST", "/v1/completions", completions),
+    ("openai", "POST", "/v1/responses", responses),
+    ("openai", "POST", "/v1/embeddings", embeddings),
+    ("anthropic", "POST", "/v1/messages", messages),
+    ("anthropic", "POST", "/v1/complete", complete),
+]
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:

@@ -19,7 +19,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
+
+	"github.com/steno-audit/steno/internal/dialect"
 )
 
 // ReplayID is the header that says which exchange is to be replayed: its place in what Load returned.
@@ -27,7 +30,8 @@ const ReplayID = "x-replay-id"
 
 // Exchange is one recorded call.
 type Exchange struct {
-	Provider       string // openai, anthropic
+	Provider       string // the recording's file, and the name of the upstream it is replayed as
+	Dialect        string // of that upstream
 	ID             string // the recording's name
 	Method         string
 	Path           string // with query
@@ -38,8 +42,29 @@ type Exchange struct {
 	Response       []byte // content encoding undone
 }
 
-// providers are the recordings that Load reads; the others speak dialects that are not understood yet.
-var providers = []string{"openai", "anthropic"}
+// providers are the recordings and the dialect that each is replayed as.
+var providers = []struct{ name, dialect string }{
+	{"openai", dialect.OpenAI},
+	{"anthropic", dialect.Anthropic},
+	{"azure-openai", "azure"},
+	{"bedrock", "bedrock"},
+	{"cohere", "cohere"},
+	{"deepseek", dialect.OpenAI},
+	{"gemini", "gemini"},
+	{"groq", dialect.OpenAI},
+	{"mistral", "mistral"},
+	{"ollama", "ollama"},
+	{"others", dialect.OpenAI},
+	{"vertex", "gemini"},
+	{"voyage", dialect.OpenAI},
+	{"writer", dialect.OpenAI},
+}
+
+// notUnderstood says of paths that are no model calls, or of recordings that are damaged (by their ids), why they are
+// recorded whole and not taken apart.
+var notUnderstood = map[string]string{
+	"others POST /query": "a vector database, and no model: Pinecone",
+}
 
 // Dir is where the recordings are; the test is skipped if they are nowhere.
 func Dir(t testing.TB) string {
@@ -56,7 +81,7 @@ func Dir(t testing.TB) string {
 	}
 	for {
 		dir := filepath.Join(at, "shared", "wire")
-		if _, err := os.Stat(filepath.Join(dir, providers[0]+".jsonl.gz")); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, providers[0].name+".jsonl.gz")); err == nil {
 			return dir
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
@@ -69,12 +94,12 @@ func Dir(t testing.TB) string {
 	}
 }
 
-// Load reads the recorded OpenAI and Anthropic exchanges, in the order of the recordings.
+// Load reads the recorded exchanges, in the order of the recordings.
 func Load(t testing.TB) []Exchange {
 	t.Helper()
 	var out []Exchange
-	for _, provider := range providers {
-		ex, err := read(filepath.Join(Dir(t), provider+".jsonl.gz"), provider)
+	for _, p := range providers {
+		ex, err := read(filepath.Join(Dir(t), p.name+".jsonl.gz"), p.name, p.dialect)
 		if err != nil {
 			t.Fatalf("couldn't read the recorded traffic: %v", err)
 		}
@@ -83,7 +108,7 @@ func Load(t testing.TB) []Exchange {
 	return out
 }
 
-func read(path, provider string) (out []Exchange, err error) {
+func read(path, provider, dialect string) (out []Exchange, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -101,7 +126,7 @@ func read(path, provider string) (out []Exchange, err error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s, line %d: %w", path, len(out)+1, err)
 			}
-			e.Provider = provider
+			e.Provider, e.Dialect = provider, dialect
 			out = append(out, e)
 		}
 		if err == io.EOF {
@@ -125,7 +150,7 @@ func exchange(line []byte) (Exchange, error) {
 		return Exchange{}, err
 	}
 	return Exchange{
-		ID: l.ID, Method: l.Method, Path: l.Path, Status: l.Status, Request: l.Request, Response: l.Response,
+		ID: l.ID, Method: strings.ToUpper(l.Method), Path: l.Path, Status: l.Status, Request: l.Request, Response: l.Response,
 		RequestHeader: header(l.RequestHeaders), ResponseHeader: header(l.ResponseHeaders),
 	}, nil
 }
@@ -210,6 +235,7 @@ func (e *Exchange) send(w http.ResponseWriter) error {
 }
 
 // Streamed says whether the answer is a stream of events.
-func (e *Exchange) Streamed() bool {
-	return bytes.HasPrefix([]byte(e.ResponseHeader.Get("Content-Type")), []byte("text/event-stream"))
-}
+func (e *Exchange) Streamed() bool { return dialect.Streamed(e.ResponseHeader.Get("Content-Type")) }
+
+// Call is what the dialect makes of the request's path.
+func (e *Exchange) Call() dialect.Call { return dialect.RouteAs(e.Dialect, e.Method, e.Path) }
