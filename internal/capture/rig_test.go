@@ -234,11 +234,14 @@ func (r *rig) answer(in *bufio.Reader, method string) (*http.Response, []byte) {
 }
 
 // only waits for the first exchange that closes.
-func (r *rig) only() *taken {
+func (r *rig) only() *taken { return r.closed(0) }
+
+// closed waits for the first exchange that closes in record `from` or later.
+func (r *rig) closed(from uint64) *taken {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
 	defer cancel()
-	for e, err := range r.log.Follow(ctx, 0) {
+	for e, err := range r.log.Follow(ctx, from) {
 		if err != nil {
 			r.t.Fatalf("no exchange has closed: %v", err)
 		}
