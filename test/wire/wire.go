@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -66,6 +67,12 @@ var notUnderstood = map[string]string{
 	"others POST /query": "a vector database, and no model: Pinecone",
 }
 
+// notYet are beginnings of provider and path that have no reader here yet; rows go as readers come.
+var notYet = []string{
+	"openai /v1/threads", "openai /v1/assistants", "openai /v1/images", "azure-openai /", "bedrock /", "cohere /", "deepseek /", "gemini /", "groq /", "mistral /",
+	"ollama /", "others /", "vertex /", "voyage /", "writer /",
+}
+
 // Dir is where the recordings are; the test is skipped if they are nowhere.
 func Dir(t testing.TB) string {
 	t.Helper()
@@ -99,6 +106,9 @@ func Load(t testing.TB) []Exchange {
 	t.Helper()
 	var out []Exchange
 	for _, p := range providers {
+		if !slices.Contains(dialect.Dialects, p.dialect) {
+			continue
+		}
 		ex, err := read(filepath.Join(Dir(t), p.name+".jsonl.gz"), p.name, p.dialect)
 		if err != nil {
 			t.Fatalf("couldn't read the recorded traffic: %v", err)
