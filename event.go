@@ -94,10 +94,12 @@ type Event struct {
 
 // Origin says who submitted an event that steno did not see happen.
 type Origin struct {
-	Source  string `json:"source"`            // the submitter's name for itself, e.g. "billing-app"
-	ID      string `json:"id"`                // its id for the event; source and id together are idempotent
-	Number  uint64 `json:"number,omitempty"`  // its own counter, if it keeps one
-	Content string `json:"content,omitempty"` // keyed hash of what was submitted; set by steno
+	Source  string   `json:"source"`            // the submitter's name for itself, e.g. "billing-app"
+	ID      string   `json:"id"`                // its id for the event; source and id together are idempotent
+	Number  uint64   `json:"number,omitempty"`  // its own counter, if it keeps one
+	Kind    string   `json:"kind,omitempty"`    // independent: a log that somebody else kept; self_reported: the application's own
+	Assumed []string `json:"assumed,omitempty"` // what was not said and is taken to be so: "time.zone" (UTC)
+	Content string   `json:"content,omitempty"` // keyed hash of what was submitted; set by steno
 }
 
 // Link is a reference to another record, and to a place in it.
