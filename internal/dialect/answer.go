@@ -59,12 +59,13 @@ func framingOf(h http.Header, body []byte) framing {
 // headers adds what stands in the status line and the headers.
 func (r *Response) headers(status int, h http.Header) {
 	r.Result.Status = status
-	for _, name := range [...]string{"request-id", "x-request-id"} {
+	for _, name := range [...]string{"request-id", "x-request-id", "x-amzn-requestid"} {
 		if r.Result.RequestID == "" {
 			r.Result.RequestID = clip([]byte(h.Get(name)), maxName)
 		}
 	}
 	r.Result.RetryAfter = clip([]byte(h.Get("Retry-After")), 64)
+	r.amazon(h)
 }
 
 // An answer gathers the facts of one answer, from JSON or from the events of a stream.

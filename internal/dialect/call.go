@@ -10,10 +10,11 @@ import (
 const (
 	OpenAI    = "openai" // and the many servers that are compatible with it
 	Anthropic = "anthropic"
+	Bedrock   = "bedrock" // Amazon's runtime
 )
 
 // Dialects are the names that an upstream's dialect may have.
-var Dialects = []string{OpenAI, Anthropic}
+var Dialects = []string{OpenAI, Anthropic, Bedrock}
 
 // Call is a kind of call in a dialect.
 type Call struct {
@@ -21,6 +22,7 @@ type Call struct {
 	API       string // the dialect's name for it: chat_completions, messages, generate_content …; "" = not understood
 	Operation string // chat, text_completion, embeddings …: OpenTelemetry's gen_ai.operation.name
 	Model     string // the model, where the path names it
+	Stream    bool   // the path asks for a stream
 }
 
 // A grammar is what one dialect does in its own way. Requests have none: the names of members and blocks do not collide,
@@ -40,13 +42,16 @@ func (c Call) grammar() grammar {
 	switch c.Dialect {
 	case Anthropic:
 		return anthropic{}
+	case Bedrock:
+		return bedrock{}
 	default:
 		return openAI{}
 	}
 }
 
 // Route says which call a request is, from its path without an upstream's prefix and without query: an
-// anthropic-version header makes it Anthropic's, else /v1/messages and /v1/complete do, else /v1/ makes it OpenAI's.
+// anthropic-version header makes it Anthropic's, else /v1/messages and /v1/complete do, /model/ and /guardrail/ make it
+// Bedrock's, else /v1/ makes it OpenAI's.
 func Route(method, path string, h http.Header) (c Call, ok bool) {
 	path, _, _ = strings.Cut(path, "?")
 	switch {
@@ -54,6 +59,8 @@ func Route(method, path string, h http.Header) (c Call, ok bool) {
 		return RouteAs(Anthropic, method, path), true
 	case path == "/v1/messages" || strings.HasPrefix(path, "/v1/messages/") || path == "/v1/complete":
 		return RouteAs(Anthropic, method, path), true
+	case strings.HasPrefix(path, "/model/") || strings.HasPrefix(path, "/guardrail/"):
+		return RouteAs(Bedrock, method, path), true
 	case strings.HasPrefix(path, "/v1/"):
 		return RouteAs(OpenAI, method, path), true
 	}
@@ -85,7 +92,7 @@ func (c Call) converses() bool {
 // Generates says whether the call makes a model produce an answer and so has usage.
 func (c Call) Generates() bool {
 	switch c.Operation {
-	case "", "models", "count_tokens", "manage":
+	case "", "models", "count_tokens", "manage", "moderation":
 		return false
 	case "retrieve":
 		return c.API == "responses"

@@ -9,9 +9,10 @@ import (
 type framing uint8
 
 const (
-	framingNone  framing = iota // the answer is one value
-	framingSSE                  // server-sent events
-	framingLines                // a JSON value a line
+	framingNone   framing = iota // the answer is one value
+	framingSSE                   // server-sent events
+	framingLines                 // a JSON value a line
+	framingFrames                // Amazon's frames
 )
 
 // framingOfMedia is the framing that a Content-Type stands for.
@@ -22,6 +23,8 @@ func framingOfMedia(contentType string) framing {
 		return framingSSE
 	case "application/x-ndjson", "application/ndjson", "application/stream+json", "application/jsonl", "application/x-jsonlines":
 		return framingLines
+	case "application/vnd.amazon.eventstream":
+		return framingFrames
 	}
 	return framingNone
 }
@@ -35,6 +38,8 @@ func (s *Stream) next(src []byte, last bool) bool {
 	switch s.framing {
 	case framingLines:
 		return s.nextValue(src, last)
+	case framingFrames:
+		return s.nextFrame(src)
 	default:
 		if s.nextLine(src, last) {
 			return true

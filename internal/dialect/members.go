@@ -20,11 +20,11 @@ const (
 
 func memberOf(name string) member {
 	switch name {
-	case "messages", "input":
+	case "messages", "input", "inputText":
 		return turnsMember
 	case "prompt":
 		return promptMember
-	case "suffix":
+	case "suffix", "promptVariables", "textToImageParams", "text_prompts", "singleEmbeddingParams", "segmentedEmbeddingParams":
 		return wordsMember
 	case "system", "instructions":
 		return systemMember
@@ -32,7 +32,7 @@ func memberOf(name string) member {
 		return predictionMember
 	case "documents":
 		return documentsMember
-	case "tools", "functions", "mcp_servers":
+	case "tools", "functions", "mcp_servers", "toolConfig":
 		return toolsMember
 	case "previous_response_id":
 		return previousMember

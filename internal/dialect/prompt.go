@@ -169,7 +169,7 @@ func (p *requestParser) tools(v int) {
 		p.cut.loose = true
 		return
 	}
-	for el := range t.elements(v) {
+	for el := range t.elements(t.toolList(v)) {
 		if len(p.Prompt.Tools) < maxTools {
 			if name := t.toolName(el); name != "" {
 				p.Prompt.Tools = append(p.Prompt.Tools, name)
@@ -184,11 +184,19 @@ func (p *requestParser) tools(v int) {
 	p.whole(v, steno.KindToolDefinition)
 }
 
+// toolList is the list of tools in what offers them: Converse puts it into an object, with the choice among them.
+func (t *tape) toolList(n int) int {
+	if list := t.get(n, "tools"); list != 0 {
+		return list
+	}
+	return n
+}
+
 // toolName is the name of a tool that is offered; one that the provider runs may have only a type or a label.
 func (t *tape) toolName(n int) string {
 	for _, v := range [...]int{
 		t.get(n, "name"), t.get(t.get(n, "function"), "name"), t.get(t.get(n, "custom"), "name"),
-		t.get(n, "server_label"), t.get(n, "type"),
+		t.get(t.get(n, "toolSpec"), "name"), t.get(t.get(n, "systemTool"), "name"), t.get(n, "server_label"), t.get(n, "type"),
 	} {
 		if s := t.str(v, maxName); s != "" {
 			return s

@@ -265,6 +265,9 @@ func (r *reader) block(n int, origin string, kind steno.Kind) {
 	case "message":
 		r.content(r.get(n, "content"), origin, kind)
 	default:
+		if typ == "" && r.converseBlock(n, origin, kind) {
+			return
+		}
 		if !r.mediaBlock(n, typ) && !r.hostedCall(n, typ) {
 			r.anything(n, origin, kind, 0)
 		}
@@ -459,7 +462,7 @@ func (r *reader) anything(n int, origin string, kind steno.Kind, depth int) {
 	for k, v := range r.members(n) {
 		switch string(r.bytes(k)) {
 		case "type", "id", "call_id", "tool_use_id", "status", "role", "data", "signature", "encrypted_content",
-			"encrypted_stdout", "file_data", "media_type", "cache_control":
+			"encrypted_stdout", "file_data", "media_type", "cache_control", "bytes":
 			continue
 		}
 		r.anyValue(v, origin, kind, depth)
@@ -492,7 +495,7 @@ func (r *reader) role(n int) role {
 			return toolRole
 		}
 		for el := range t.elements(t.get(n, "content")) {
-			if typ := string(t.bytes(t.get(el, "type"))); typ == "tool_result" || typ == "mcp_tool_result" {
+			if typ := string(t.bytes(t.get(el, "type"))); typ == "tool_result" || typ == "mcp_tool_result" || t.shape(t.get(el, "toolResult")) == object {
 				return toolRole
 			}
 		}

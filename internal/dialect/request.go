@@ -38,6 +38,7 @@ type Request struct {
 func (c Call) ParseRequest(body []byte, h http.Header) *Request {
 	r := &Request{}
 	r.Model.Dialect, r.Model.API, r.Model.Operation, r.Model.Asked = c.Dialect, c.API, c.Operation, c.Model
+	r.Model.Stream = c.Stream
 	r.Prompt.Bytes = int64(len(body))
 	if len(body) == 0 {
 		r.Understood = c.API != "" && (c.Operation == "models" || c.Operation == "retrieve" || c.Operation == "manage")

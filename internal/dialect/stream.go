@@ -21,8 +21,9 @@ type Stream struct {
 	from int    // where the current event begins
 	fed  int
 
-	name []byte // of the current event
-	data []span // its data lines
+	name   []byte // of the current event
+	data   []span // its data lines
+	frames frames
 
 	hold     int  // where what is held back begins; -1: nowhere
 	soft     bool // held only because every choice has finished: an unfinished one undoes it
@@ -293,6 +294,9 @@ func (s *Stream) Response(status int, h http.Header) *Response {
 	}
 	if s.bad > 0 {
 		r.Problem = "events of the stream could not be read as JSON objects"
+	}
+	if p := s.frames.problem(); p != "" {
+		r.Problem = p
 	}
 	return r
 }

@@ -142,7 +142,7 @@ func (s *script) documents(v int) {
 func (s *script) tools(v int) Turn {
 	t := s.reader.tape
 	out := Turn{Role: "tools"}
-	for el := range t.elements(v) {
+	for el := range t.elements(t.toolList(v)) {
 		start, end := t.place(el)
 		out.Parts = append(out.Parts, Part{
 			Kind: steno.KindToolDefinition, Name: t.toolName(el), Text: toText(t.raw(el)), Start: start, End: end, Body: s.of,

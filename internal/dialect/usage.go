@@ -59,6 +59,33 @@ func (u *usage) anthropic(t *tape, n int) {
 	take(&u.reasoning, t.integer(t.get(t.get(n, "output_tokens_details"), "thinking_tokens")))
 }
 
+// bedrock reads the usage object of Converse, and that of Amazon's own models.
+func (u *usage) bedrock(t *tape, n int) {
+	if t.shape(n) != object {
+		return
+	}
+	u.asked, u.excluding, u.final = true, true, true
+	take(&u.input, t.integer(t.get(n, "inputTokens")))
+	take(&u.output, t.integer(t.get(n, "outputTokens")))
+	take(&u.total, t.integer(t.get(n, "totalTokens")))
+	for _, end := range [...]string{"Tokens", "TokenCount"} {
+		take(&u.cacheRead, t.integer(t.get(n, "cacheReadInput"+end)))
+		take(&u.cacheWrite, t.integer(t.get(n, "cacheWriteInput"+end)))
+	}
+}
+
+// invocation reads Bedrock's own count at the end of a stream. What the model's maker has said counts before it.
+func (u *usage) invocation(t *tape, n int) {
+	if t.shape(n) != object || u.input != nil && u.output != nil {
+		return
+	}
+	u.asked, u.excluding, u.final = true, true, true
+	take(&u.input, t.integer(t.get(n, "inputTokenCount")))
+	take(&u.output, t.integer(t.get(n, "outputTokenCount")))
+	take(&u.cacheRead, t.integer(t.get(n, "cacheReadInputTokenCount")))
+	take(&u.cacheWrite, t.integer(t.get(n, "cacheWriteInputTokenCount")))
+}
+
 // facts is the usage as the event model has it: input with cached tokens.
 func (u *usage) facts() *steno.Usage {
 	out := &steno.Usage{
