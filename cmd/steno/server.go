@@ -26,6 +26,7 @@ import (
 	"github.com/steno-audit/steno/internal/check"
 	"github.com/steno-audit/steno/internal/console"
 	"github.com/steno-audit/steno/internal/disk"
+	"github.com/steno-audit/steno/internal/monitor"
 	"github.com/steno-audit/steno/internal/price"
 	"github.com/steno-audit/steno/internal/serve"
 )
@@ -36,6 +37,7 @@ type server struct {
 	store    *store
 	gateway  *capture.Gateway
 	alerts   *alert.Follower
+	monitor  *monitor.Follower
 	keyring  *keyWatch
 	servers  []*http.Server
 	failed   chan error
@@ -96,6 +98,17 @@ func startServer(ctx context.Context, cfg *config, demo bool, logger *slog.Logge
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("couldn't start the alerts: %w", err), s.gateway.Close())
+	}
+	s.monitor, err = monitor.Start(ctx, monitor.Config{
+		FS: disk.OS(), Dir: filepath.Join(cfg.Data, "followers"), Log: s.store.log, Keys: s.store.keys, Index: s.store.index,
+		Record: func(ctx context.Context, d *steno.Draft) error {
+			_, err := s.store.recorder.Record(ctx, d, 0)
+			return err
+		},
+		Logger: logger,
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("couldn't start the monitor: %w", err), s.gateway.Close(), s.alerts.Close())
 	}
 	token, err := cfg.consoleToken(cfg.Key.Dir)
 	if err != nil {
@@ -236,7 +249,7 @@ func (s *server) stop(ctx context.Context, reason string) error {
 		}
 	}
 	s.stopKeys()
-	return errors.Join(err, s.gateway.Close(), s.alerts.Close(), s.store.close(reason))
+	return errors.Join(err, s.gateway.Close(), s.alerts.Close(), s.monitor.Close(), s.store.close(reason))
 }
 
 // listen opens an address. One that is not loopback needs TLS, or the operator's word that it may go without.
