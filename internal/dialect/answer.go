@@ -28,7 +28,7 @@ type Response struct {
 // It never fails: what is not understood is one piece of kind body. usageRequested says that the request asked for
 // usage in the stream, so that usage which is missing from a cut one is partial and not absent.
 func (c Call) ParseResponse(status int, h http.Header, body []byte, usageRequested bool) *Response {
-	if s := c.newStream(framingOf(h, body)); s != nil {
+	if s := c.newStream(c.framingOf(h, body)); s != nil {
 		s.answer.usage.asked = usageRequested
 		s.Feed(body)
 		r := s.Response(status, h)
@@ -45,15 +45,15 @@ func (c Call) ParseResponse(status int, h http.Header, body []byte, usageRequest
 }
 
 // framingOf is how an answer is cut into events, from its Content-Type, or from how it begins where there is none.
-func framingOf(h http.Header, body []byte) framing {
+func (c Call) framingOf(h http.Header, body []byte) framing {
 	if media := h.Get("Content-Type"); media != "" {
-		return framingOfMedia(media)
+		return c.framing(media)
 	}
 	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
 	if bytes.HasPrefix(body, []byte("data:")) || bytes.HasPrefix(body, []byte("event:")) {
 		return framingSSE
 	}
-	return framingNone
+	return c.framing("")
 }
 
 // headers adds what stands in the status line and the headers.
@@ -108,16 +108,16 @@ func (a *answer) body(status int, body []byte) *Response {
 		r.Problem = "the body is empty"
 	case end < 0:
 		r.Problem = t.fault.problem("the body")
-	case t.shape(root) != object:
+	case t.shape(t.answered()) != object:
 		r.Problem = "the body is no JSON object"
 	case a.call.API == "":
 		r.Problem = "this path is not understood"
-		a.error(root)
+		a.error(t.answered())
 	default:
 		if end < len(body) {
 			r.Problem = "bytes follow the JSON value, from byte " + strconv.Itoa(end)
 		}
-		a.object(root)
+		a.object(t.answered())
 		a.usage.final = true
 		r.Understood = a.known || a.failed != ""
 		if !r.Understood {
@@ -140,6 +140,14 @@ func (a *answer) body(status int, body []byte) *Response {
 	}
 	r.Pieces = split(nil, kind, body)
 	return r
+}
+
+// answered is the value that is the answer: the root, or the error that Google's OpenAI-compatible side puts into an array.
+func (t *tape) answered() int {
+	if el := root + 1; t.shape(root) == array && el < len(t.nodes) && t.has(t.get(el, "error")) {
+		return el
+	}
+	return root
 }
 
 // object reads a whole answer of the call's API.
@@ -184,10 +192,10 @@ func (a *answer) error(n int) bool {
 	return true
 }
 
-// errorType is the provider's word for an error: its code, else its type, if it is a word and not a sentence.
+// errorType is the provider's word for an error: its code, else its type or status, if it is a word and not a sentence.
 func (a *answer) errorType(e int) string {
 	t := a.reader.tape
-	for _, name := range [...]string{"code", "type"} {
+	for _, name := range [...]string{"code", "type", "status"} {
 		s := t.str(t.get(e, name), 96)
 		if s != "" && s != "error" && !strings.ContainsFunc(s, notWord) {
 			return s

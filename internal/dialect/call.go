@@ -11,10 +11,11 @@ const (
 	OpenAI    = "openai" // and the many servers that are compatible with it
 	Anthropic = "anthropic"
 	Bedrock   = "bedrock" // Amazon's runtime
+	Gemini    = "gemini"  // Google's Gemini API and Vertex AI
 )
 
 // Dialects are the names that an upstream's dialect may have.
-var Dialects = []string{OpenAI, Anthropic, Bedrock}
+var Dialects = []string{OpenAI, Anthropic, Bedrock, Gemini}
 
 // Call is a kind of call in a dialect.
 type Call struct {
@@ -44,6 +45,8 @@ func (c Call) grammar() grammar {
 		return anthropic{}
 	case Bedrock:
 		return bedrock{}
+	case Gemini:
+		return c.google()
 	default:
 		return openAI{}
 	}
@@ -51,7 +54,7 @@ func (c Call) grammar() grammar {
 
 // Route says which call a request is, from its path without an upstream's prefix and without query: an
 // anthropic-version header makes it Anthropic's, else /v1/messages and /v1/complete do, /model/ and /guardrail/ make it
-// Bedrock's, else /v1/ makes it OpenAI's.
+// Bedrock's, a version that only Google has, a project or a method behind a colon Google's, else /v1/ makes it OpenAI's.
 func Route(method, path string, h http.Header) (c Call, ok bool) {
 	path, _, _ = strings.Cut(path, "?")
 	switch {
@@ -61,6 +64,8 @@ func Route(method, path string, h http.Header) (c Call, ok bool) {
 		return RouteAs(Anthropic, method, path), true
 	case strings.HasPrefix(path, "/model/") || strings.HasPrefix(path, "/guardrail/"):
 		return RouteAs(Bedrock, method, path), true
+	case isGemini(path):
+		return RouteAs(Gemini, method, path), true
 	case strings.HasPrefix(path, "/v1/"):
 		return RouteAs(OpenAI, method, path), true
 	}
@@ -82,6 +87,9 @@ func unversioned(path string) string {
 
 // converses says whether the call goes on with what was said before; otherwise its inputs stand beside each other.
 func (c Call) converses() bool {
+	if c.API == "predict" || c.API == "predict_long_running" {
+		return false
+	}
 	switch c.Operation {
 	case "chat", "generate_content", "count_tokens", "retrieve", "":
 		return true

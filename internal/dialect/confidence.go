@@ -10,6 +10,18 @@ type confidence struct {
 	tokens int
 	sum    float64
 	least  float64
+	by     string // what gave them; "" = openai.logprobs
+
+	means   float64 // the sum of what the provider calls their mean, of answers without the tokens' own
+	answers int
+}
+
+// mean adds a mean that the provider has worked out itself.
+func (c *confidence) mean(p *float64) {
+	if p != nil {
+		c.means += *p
+		c.answers++
+	}
 }
 
 func (c *confidence) add(p *float64) {
@@ -34,10 +46,16 @@ func (c *confidence) fromTokens(t *tape, n int) {
 }
 
 func (c *confidence) facts() []steno.Confidence {
+	if c.tokens == 0 && c.answers > 0 {
+		return []steno.Confidence{{Kind: "logprob_mean", Value: c.means / float64(c.answers), By: "gemini.avgLogprobs"}}
+	}
 	if c.tokens == 0 {
 		return nil
 	}
-	const by = "openai.logprobs"
+	by := c.by
+	if by == "" {
+		by = "openai.logprobs"
+	}
 	return []steno.Confidence{
 		{Kind: "logprob_mean", Value: c.sum / float64(c.tokens), Tokens: c.tokens, By: by},
 		{Kind: "logprob_min", Value: c.least, Tokens: c.tokens, By: by},

@@ -13,6 +13,7 @@ const (
 	framingSSE                   // server-sent events
 	framingLines                 // a JSON value a line
 	framingFrames                // Amazon's frames
+	framingArray                 // elements of a JSON array
 )
 
 // framingOfMedia is the framing that a Content-Type stands for.
@@ -40,6 +41,8 @@ func (s *Stream) next(src []byte, last bool) bool {
 		return s.nextValue(src, last)
 	case framingFrames:
 		return s.nextFrame(src)
+	case framingArray:
+		return s.nextElement(src)
 	default:
 		if s.nextLine(src, last) {
 			return true

@@ -20,13 +20,14 @@ const (
 
 func memberOf(name string) member {
 	switch name {
-	case "messages", "input", "inputText":
+	case "messages", "input", "inputText", "contents", "requests", "instances":
 		return turnsMember
 	case "prompt":
 		return promptMember
-	case "suffix", "promptVariables", "textToImageParams", "text_prompts", "singleEmbeddingParams", "segmentedEmbeddingParams":
+	case "suffix", "promptVariables", "textToImageParams", "text_prompts", "singleEmbeddingParams", "segmentedEmbeddingParams",
+		"content", "generateContentRequest", "generate_content_request", "batch":
 		return wordsMember
-	case "system", "instructions":
+	case "system", "instructions", "systemInstruction", "system_instruction":
 		return systemMember
 	case "prediction":
 		return predictionMember
@@ -38,7 +39,7 @@ func memberOf(name string) member {
 		return previousMember
 	case "model":
 		return modelMember
-	case "user", "safety_identifier", "metadata":
+	case "user", "safety_identifier", "metadata", "labels":
 		return identityMember
 	}
 	return settingMember

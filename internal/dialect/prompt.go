@@ -38,10 +38,13 @@ func (p *requestParser) message(el, start, end int, kind steno.Kind) {
 		p.cut.mark(t, el)
 	}
 	content := t.get(el, "content")
+	if content == 0 {
+		content = t.get(el, "parts")
+	}
 	before := int(t.nodes[content].start) + 1
 	for b := range t.elements(content) {
 		s, e := t.place(b)
-		if e-s >= minDocument && (t.is(t.get(b, "type"), "document") || t.is(t.get(b, "type"), "search_result")) {
+		if e-s >= minDocument && (t.is(t.get(b, "type"), "document") || t.is(t.get(b, "type"), "search_result") || p.reader.isGeminiDocument(b)) {
 			if before > start {
 				p.cut.add(start, before, kind)
 				p.cut.loose = true
@@ -70,7 +73,7 @@ func (p *requestParser) turns(v int) {
 	t := p.reader.tape
 	if t.shape(v) != array {
 		p.Prompt.Messages, p.Prompt.New = 0, 0
-		if t.shape(v) == text {
+		if t.shape(v) == text || t.has(t.get(v, "parts")) { // Google takes one content for a list of one
 			p.Prompt.Messages, p.Prompt.New = 1, 1
 		}
 		p.simple(v, "user", steno.KindInput)
@@ -170,9 +173,9 @@ func (p *requestParser) tools(v int) {
 		return
 	}
 	for el := range t.elements(t.toolList(v)) {
-		if len(p.Prompt.Tools) < maxTools {
-			if name := t.toolName(el); name != "" {
-				p.Prompt.Tools = append(p.Prompt.Tools, name)
+		for _, o := range t.offers(el) {
+			if o.name != "" && len(p.Prompt.Tools) < maxTools {
+				p.Prompt.Tools = append(p.Prompt.Tools, o.name)
 			}
 		}
 	}

@@ -78,6 +78,7 @@ func (r *reader) message(n int) {
 	}
 	first := len(r.items)
 	r.content(r.get(n, "content"), origin, kind)
+	r.geminiParts(r.get(n, "parts"), origin, kind)
 	if id := r.get(n, "tool_call_id"); kind == steno.KindToolResult && r.detail && id != 0 {
 		for i := first; i < len(r.items); i++ {
 			r.items[i].id = r.str(id, maxName)
@@ -265,7 +266,7 @@ func (r *reader) block(n int, origin string, kind steno.Kind) {
 	case "message":
 		r.content(r.get(n, "content"), origin, kind)
 	default:
-		if typ == "" && r.converseBlock(n, origin, kind) {
+		if typ == "" && (r.geminiBlock(n, origin, kind) || r.converseBlock(n, origin, kind)) {
 			return
 		}
 		if !r.mediaBlock(n, typ) && !r.hostedCall(n, typ) {
@@ -462,7 +463,7 @@ func (r *reader) anything(n int, origin string, kind steno.Kind, depth int) {
 	for k, v := range r.members(n) {
 		switch string(r.bytes(k)) {
 		case "type", "id", "call_id", "tool_use_id", "status", "role", "data", "signature", "encrypted_content",
-			"encrypted_stdout", "file_data", "media_type", "cache_control", "bytes":
+			"encrypted_stdout", "file_data", "media_type", "cache_control", "bytes", "bytesBase64Encoded":
 			continue
 		}
 		r.anyValue(v, origin, kind, depth)
@@ -496,6 +497,11 @@ func (r *reader) role(n int) role {
 		}
 		for el := range t.elements(t.get(n, "content")) {
 			if typ := string(t.bytes(t.get(el, "type"))); typ == "tool_result" || typ == "mcp_tool_result" || t.shape(t.get(el, "toolResult")) == object {
+				return toolRole
+			}
+		}
+		for part := range t.one(t.get(n, "parts")) {
+			if t.either(part, "functionResponse", "function_response") != 0 {
 				return toolRole
 			}
 		}

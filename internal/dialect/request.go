@@ -25,7 +25,7 @@ type Request struct {
 	Model            steno.Model   // what is the call's; provider, upstream and address are the caller's to add
 	Prompt           steno.Prompt
 	Documents        []steno.Document
-	User, UserSource string // from safety_identifier, user, metadata.user_id, in this order
+	User, UserSource string // from safety_identifier, user, metadata.user_id, labels, in this order
 	Conversation     string // the Responses API's conversation
 	UsageRequested   bool   // stream_options.include_usage
 	Texts            []Text
@@ -92,6 +92,8 @@ type requestParser struct {
 	user      string
 	safety    string
 	metaUser  string
+
+	labelUser, labelSource string
 }
 
 // members goes through the request in the order of its bytes.
@@ -144,12 +146,18 @@ func (p *requestParser) member(name string, v int) {
 	case documentsMember:
 		p.retrieved(v)
 	case toolsMember:
-		p.tools(v)
+		if name == "toolConfig" && t.get(v, "tools") == 0 { // Google's says how tools are called, and offers none
+			p.setting(name, v)
+		} else {
+			p.tools(v)
+		}
 	case previousMember:
 		p.Prompt.Previous = t.str(v, maxName)
 		p.cut.loose = true
 	case modelMember:
-		p.Model.Asked = t.str(v, maxName)
+		if p.call.Model == "" { // else the path says what is called, whatever the body calls it
+			p.Model.Asked = t.str(v, maxName)
+		}
 		p.cut.loose = true
 	case identityMember:
 		p.identity(name, v)
@@ -167,6 +175,12 @@ func (p *requestParser) setting(name string, v int) {
 		p.Model.Stream = t.shape(v) == yes
 	case "stream_options":
 		p.UsageRequested = t.shape(t.get(v, "include_usage")) == yes
+	case "generationConfig", "generation_config":
+		for k, m := range t.members(v) {
+			p.parameter(string(t.bytes(k)), t.compact(m))
+		}
+		p.unseen(v)
+		return
 	case "conversation":
 		p.Conversation = t.str(v, maxName)
 		if t.shape(v) == object {
@@ -174,8 +188,13 @@ func (p *requestParser) setting(name string, v int) {
 		}
 	}
 	p.parameter(name, t.compact(v))
+	p.unseen(v)
+}
+
+// unseen lets checks look at a setting that is long enough to hold words.
+func (p *requestParser) unseen(v int) {
 	p.cut.loose = true
-	if s, e := t.place(v); e-s >= minWords {
+	if s, e := p.reader.place(v); e-s >= minWords {
 		p.Texts = append(p.Texts, Text{Start: s, End: e, Origin: "user", New: true, plain: true})
 	}
 }
@@ -202,6 +221,13 @@ func (p *requestParser) identity(name string, v int) {
 		p.user = t.identifier(v)
 	case "safety_identifier":
 		p.safety = t.identifier(v)
+	case "labels": // of Vertex AI's bills, where some say whom a call is for
+		for _, member := range [...]string{"user_id", "user"} {
+			if p.labelUser == "" {
+				p.labelUser, p.labelSource = t.identifier(t.get(v, member)), "labels."+member
+			}
+		}
+		p.parameter(name, t.compact(v))
 	case "metadata":
 		var rest []byte
 		for k, m := range t.members(v) {
@@ -248,6 +274,8 @@ func (p *requestParser) chooseUser() {
 		p.User, p.UserSource = p.user, "user"
 	case p.metaUser != "":
 		p.User, p.UserSource = p.metaUser, "metadata.user_id"
+	case p.labelUser != "":
+		p.User, p.UserSource = p.labelUser, p.labelSource
 	}
 }
 
@@ -261,7 +289,7 @@ func (p *requestParser) identify() {
 			p.Model.Asked = t.str(v, maxName)
 		case "stream":
 			p.Model.Stream = t.shape(v) == yes
-		case "user", "safety_identifier", "metadata":
+		case "user", "safety_identifier", "metadata", "labels":
 			p.identity(name, v)
 		}
 	}

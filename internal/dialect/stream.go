@@ -24,6 +24,7 @@ type Stream struct {
 	name   []byte // of the current event
 	data   []span // its data lines
 	frames frames
+	nest   nesting
 
 	hold     int  // where what is held back begins; -1: nowhere
 	soft     bool // held only because every choice has finished: an unfinished one undoes it
@@ -43,7 +44,7 @@ func (c Call) NewStream(contentType string) *Stream {
 	if c.API == "" {
 		return nil
 	}
-	return c.newStream(framingOfMedia(contentType))
+	return c.newStream(c.framing(contentType))
 }
 
 func (c Call) newStream(f framing) *Stream {
@@ -288,7 +289,7 @@ func (s *Stream) Response(status int, h http.Header) *Response {
 	switch {
 	case r.Result.End != steno.EndComplete || s.finished || a.call.API == "":
 	case s.soft:
-		r.Result.End, r.Result.EndDetail = steno.EndUpstreamCut, "the stream ended after its finish reason but without [DONE]"
+		r.Result.End, r.Result.EndDetail = steno.EndUpstreamCut, "the stream ended after its finish reason but without "+s.framing.end()
 	default:
 		r.Result.End, r.Result.EndDetail = steno.EndUpstreamCut, "the stream ended without its terminal event"
 	}

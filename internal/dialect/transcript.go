@@ -78,7 +78,9 @@ func (s *script) request() []Turn {
 			// Wherever it stands in the body, it is read first.
 			s.turns = append([]Turn{{Role: "system", Parts: s.parts(steno.KindSystem)}}, s.turns...)
 		case toolsMember:
-			offered = append(offered, s.tools(v))
+			if tools := s.tools(v); len(tools.Parts) > 0 {
+				offered = append(offered, tools)
+			}
 		case turnsMember:
 			history = s.messages(v) || history
 		case promptMember:
@@ -143,10 +145,12 @@ func (s *script) tools(v int) Turn {
 	t := s.reader.tape
 	out := Turn{Role: "tools"}
 	for el := range t.elements(t.toolList(v)) {
-		start, end := t.place(el)
-		out.Parts = append(out.Parts, Part{
-			Kind: steno.KindToolDefinition, Name: t.toolName(el), Text: toText(t.raw(el)), Start: start, End: end, Body: s.of,
-		})
+		for _, o := range t.offers(el) {
+			start, end := t.place(o.node)
+			out.Parts = append(out.Parts, Part{
+				Kind: steno.KindToolDefinition, Name: o.name, Text: toText(t.raw(o.node)), Start: start, End: end, Body: s.of,
+			})
+		}
 	}
 	return out
 }
@@ -298,7 +302,7 @@ func (c Call) readAnswer(response []byte, contentType string) *answer {
 // vectors says of an embeddings answer how many vectors it has and how long they are, never what is in them.
 func (a *answer) vectors() {
 	t := a.reader.tape
-	count, length := 0, 0
+	count, length := a.geminiVectors()
 	for el := range t.elements(t.get(root, "data")) {
 		count++
 		switch v := t.get(el, "embedding"); t.shape(v) {
