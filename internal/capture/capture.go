@@ -70,7 +70,8 @@ func (r *Recorder) Record(ctx context.Context, d *steno.Draft, flags steno.LeafF
 	return t.Wait(context.WithoutCancel(ctx))
 }
 
-// CloseUnknown records the end of exchanges that a previous process left open: what came of them is unknown.
+// CloseUnknown records the end of exchanges that a previous process left open: what came of them is unknown. Those that an
+// application opened stay so: it may live, and the gateway takes them over.
 func (r *Recorder) CloseUnknown(ctx context.Context, open []steno.OpenExchange, whose func(steno.OpenExchange) *steno.Event, logger *slog.Logger) error {
 	var tickets []*Ticket
 	for _, o := range open {
@@ -79,7 +80,11 @@ func (r *Recorder) CloseUnknown(ctx context.Context, open []steno.OpenExchange, 
 			ID: steno.NewID(now), Type: "inference.response", Exchange: o.Exchange, Time: now,
 			Result: &steno.Result{End: steno.EndUnknown, EndDetail: "the recorder stopped before the answer was recorded"},
 		}}
-		if e := whose(o); e != nil {
+		e := whose(o)
+		if e != nil && e.Origin != nil {
+			continue
+		}
+		if e != nil {
 			d.Identity = e.Identity
 			if e.Model != nil {
 				m := steno.Model{Provider: e.Model.Provider, Operation: e.Model.Operation, Asked: e.Model.Asked, Dialect: e.Model.Dialect, API: e.Model.API, Upstream: e.Model.Upstream}

@@ -47,6 +47,7 @@ type Config struct {
 	MaxInFlight    int64  // bytes of all bodies under way; 0 = 512 MiB
 	HeaderTimeout  time.Duration
 	IdleTimeout    time.Duration
+	OpenTimeout    time.Duration // an exchange that an application opened and says nothing more of is closed; 0 = HeaderTimeout
 	FS             disk.FS
 	SpoolDir       string            // large bodies under way
 	IDsDir         string            // ids of submitted events
@@ -71,6 +72,7 @@ type Gateway struct {
 	seen      *seenTexts
 	failures  *authFailures
 	ids       *idTable
+	open      *openCalls
 	metrics   *gatewayMetrics
 }
 
@@ -87,6 +89,9 @@ func NewGateway(ctx context.Context, rec *Recorder, cfg Config) (*Gateway, error
 	}
 	if cfg.IdleTimeout == 0 {
 		cfg.IdleTimeout = 5 * time.Minute
+	}
+	if cfg.OpenTimeout == 0 {
+		cfg.OpenTimeout = cfg.HeaderTimeout
 	}
 	if err := emptySpool(cfg.SpoolDir); err != nil {
 		return nil, err
@@ -124,12 +129,14 @@ func NewGateway(ctx context.Context, rec *Recorder, cfg Config) (*Gateway, error
 		WriteBufferSize:       32 << 10,
 		ReadBufferSize:        32 << 10,
 	}
+	g.open = newOpenCalls(g, cfg.OpenTimeout)
 	return g, nil
 }
 
 // Close ends background work; what is under way is the HTTP server's to drain.
 func (g *Gateway) Close() error {
 	g.failures.close()
+	g.open.close()
 	g.transport.CloseIdleConnections()
 	return g.ids.close()
 }
