@@ -304,6 +304,10 @@ func TestSabotage(t *testing.T) {
 		{"said", `"text_delta","text":"`, `"text_delta","text":"x`},
 		{"error", `"model_not_found"`, `"model_not_lost"`},
 		{"response", `"id":"resp_`, `"id":"rasp_`},
+		{"usage", `"thoughtsTokenCount"`, `"toughTokenCount"`},
+		{"finish", `"finishReason"`, `"finishSeason"`},
+		{"answered", `"modelVersion"`, `"modelAversion"`},
+		{"response", `"responseId"`, `"responseNid"`},
 	} {
 		ex := Load(t)
 		altered := -1
