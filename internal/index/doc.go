@@ -1,7 +1,7 @@
 // Package index follows the log and answers which exchanges and events there are.
 //
-// What enters are the entries of the log, opened as far as their identity and metadata; what leaves are rows. Texts
-// never enter. The newest rows are in memory, older ones in sealed Parquet files under the keys of their day: one table
+// What enters are the entries of the log, opened as far as their identity, metadata and documents' names; what leaves are
+// rows. Texts never enter. The newest rows are in memory, older ones in sealed Parquet files under the keys of their day: one table
 // of exchanges and one of events, in which a person is an alias and every identifying value a keyed token, and one of
 // names, which alone tells what a token stands for and alone has to go when a person is forgotten.
 //

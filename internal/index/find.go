@@ -352,7 +352,7 @@ func (v *view) exchange(id steno.ID, last kind) (*exchange, error) {
 func (x *Index) Exchange(ctx context.Context, id steno.ID) (Row, error) {
 	var row *exchange
 	err := x.look(ctx, func(v *view) (err error) {
-		row, err = v.exchange(id, kindResponseID)
+		row, err = v.exchange(id, kindLast)
 		return err
 	})
 	if err != nil {
@@ -399,5 +399,5 @@ func (x *Index) stored(id steno.ID) (*exchange, *part, error) {
 	x.tables.hold(v.parts)
 	x.mu.RUnlock()
 	defer x.tables.unhold(v.parts)
-	return v.stored(id, kindResponseID)
+	return v.stored(id, kindLast)
 }

@@ -13,7 +13,7 @@ import (
 
 const (
 	manifestName    = "manifest"
-	manifestVersion = 1
+	manifestVersion = 2
 )
 
 // manifest lists the parts and says how far they go. It is what makes them count: they are on the disk before it.

@@ -26,11 +26,11 @@ func (x *Index) Exchanges(ctx context.Context, q Query) (rows []Row, more bool, 
 			return err
 		}
 		more = b.cut(q.limit())
-		list, err := v.loadExchanges(b.refs, kindResponseID-1)
+		list, err := v.loadExchanges(b.refs, kindListed)
 		rows = make([]Row, len(list))
 		for i, e := range list {
 			rows[i] = e.Row
-			rows[i].ResponseID = ""
+			rows[i].ResponseID, rows[i].Prompt, rows[i].Documents = "", "", nil
 		}
 		return err
 	})

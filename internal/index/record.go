@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -48,7 +49,7 @@ func (x *Index) open(e *journal.Entry) (*record, error) {
 	o, ok := x.cfg.Keys.Recall(e.Leaf)
 	var err error
 	if !ok {
-		o, err = x.cfg.Keys.Open(e.Leaf, e.Body, nil, steno.SectionIdentity|steno.SectionMetadata)
+		o, err = x.cfg.Keys.Open(e.Leaf, e.Body, nil, steno.SectionIdentity|steno.SectionMetadata|steno.SectionContext)
 	}
 	switch {
 	case err == nil && o.Type != "":
@@ -227,6 +228,12 @@ func (x *exchange) answer(e *steno.Event) {
 		set(&x.Operation, m.Operation)
 		set(&x.API, m.API)
 	}
+	if p := e.Prompt; p != nil {
+		set(&x.Prompt, promptName(p))
+	}
+	if e.Data != nil {
+		x.Documents = withDocuments(x.Documents, e.Data.Documents)
+	}
 	if t := e.Timing; t != nil {
 		if t.LatencyMS != 0 {
 			x.LatencyMS = ptr(t.LatencyMS)
@@ -259,6 +266,28 @@ func (x *exchange) answer(e *steno.Event) {
 			x.Cost = ptr(Unpriced)
 		}
 	}
+}
+
+// promptName is how a template is asked for.
+func promptName(p *steno.Prompt) string {
+	if p.Name == "" {
+		return p.Version
+	}
+	return p.Name + "@" + p.Version
+}
+
+// maxDocuments is how many documents of an exchange can be searched for.
+const maxDocuments = 256
+
+// withDocuments adds what documents are asked for by: their id, else the vector's, else the title. x is not changed.
+func withDocuments(x []string, docs []steno.Document) []string {
+	out := slices.Clone(x)
+	for _, d := range docs {
+		if name := cmp.Or(d.ID, d.VectorID, d.Title); name != "" && !slices.Contains(out, name) && len(out) < maxDocuments {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // ptr copies: a pointer into an event would keep all of it.

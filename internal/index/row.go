@@ -50,6 +50,8 @@ type Row struct {
 	HTTPStatus   int      `json:"-"`
 	TTFT         *float64 `json:"-"` // seconds to the first chunk
 	Leaves       []uint64 `json:"-"` // of its records, ascending
+	Prompt       string   `json:"-"` // name@version of the template, or the system prompt's keyed hash; as ResponseID
+	Documents    []string `json:"-"` // ids of the documents that it used; as ResponseID
 }
 
 // Position returns where the row stands among all.
@@ -136,7 +138,10 @@ type Query struct {
 	Flag         string // one of the row's flags
 	Status       string
 	Conversation string
+	Document     string    // of exchanges only: one that used this document
+	Prompt       string    // of exchanges only: name@version of a template, or a system prompt's keyed hash
 	Type         string    // of events only
+	Log          string    // of events only: inference, lineage, security, governance, compliance, monitoring
 	Exchange     steno.ID  // of events only: those of one exchange
 	Since        time.Time // at or after
 	Until        time.Time // before
@@ -162,6 +167,7 @@ func (q *Query) limit() int {
 // Row says whether an exchange is one that the query wants, its limit aside.
 func (q *Query) Row(r *Row) bool {
 	return q.values(r.User, r.Conversation, r.Model, r.AnsweredModel, r.Status, r.Flags) &&
+		(q.Document == "" || slices.Contains(r.Documents, q.Document)) && (q.Prompt == "" || q.Prompt == r.Prompt) &&
 		q.within(r.Time.UnixNano()) && q.beyond(r.Position())
 }
 
@@ -173,7 +179,14 @@ func (q *Query) Event(e *EventRow) bool {
 }
 
 func (q *Query) ofEvent(e *EventRow) bool {
-	return (q.Type == "" || q.Type == e.Type) && (q.Exchange.IsZero() || q.Exchange == e.Exchange)
+	return (q.Type == "" || q.Type == e.Type) && (q.Log == "" || ofLog(e.Type, q.Log)) && (q.Exchange.IsZero() || q.Exchange == e.Exchange) &&
+		q.Document == "" && q.Prompt == ""
+}
+
+// ofLog says whether a type of event belongs to one of the six logs: the part before the dot names it.
+func ofLog(typ, log string) bool {
+	of, _, _ := strings.Cut(typ, ".")
+	return of == log
 }
 
 func (q *Query) event(e *event) bool {

@@ -50,6 +50,8 @@ type exchangeRow struct {
 	Opened       bool     `parquet:"opened"`
 	Closed       bool     `parquet:"closed"`
 	Leaves       []uint64 `parquet:"leaves"`
+	Prompt       token    `parquet:"prompt,dict"`
+	Documents    []byte   `parquet:"documents"` // tokens, one behind the other
 }
 
 // eventRow is a row of the table of events, ordered by leaf.
@@ -92,6 +94,11 @@ const (
 	kindConversation
 	kindAddress
 	kindResponseID // the same for all aliases, so that it is found without knowing whose it is
+	kindPrompt
+	kindDocument
+
+	kindListed = kindAddress  // lists show names up to here
+	kindLast   = kindDocument // all names
 )
 
 // tokenizer makes the tokens of one day and collects what they stand for.
@@ -150,7 +157,13 @@ func (t *tokenizer) token(kind kind, alias uint64, value string) token {
 
 func (t *tokenizer) exchange(x *exchange) exchangeRow {
 	a := x.alias
+	var documents []byte
+	for _, d := range x.Documents {
+		tok := t.token(kindDocument, a, d)
+		documents = append(documents, tok[:]...)
+	}
 	return exchangeRow{
+		Prompt: t.token(kindPrompt, a, x.Prompt), Documents: documents,
 		ID: x.ID, Time: x.Time.UnixNano(), Alias: a,
 		User: t.token(kindUser, a, x.User), Conversation: t.token(kindConversation, a, x.Conversation), Role: t.token(kindRole, a, x.Role),
 		Team: t.token(kindTeam, a, x.Team), Tenant: t.token(kindTenant, a, x.Tenant), Key: t.token(kindKey, a, x.Key),
@@ -170,10 +183,29 @@ func (t *tokenizer) event(e *event) eventRow {
 	}
 }
 
-// tokens lists the tokens of a row that are to be named. There are as many responses' ids as rows; they come last among
-// the names, so that a list of rows need not look through them.
-func (r *exchangeRow) tokens() []token {
-	return []token{r.User, r.Conversation, r.Role, r.Team, r.Tenant, r.Key, r.Address}
+// tokens lists the tokens of a row that are to be named, up to a kind. There are as many responses' ids as rows; they and
+// what few ask for come last among the names, so that a list of rows need not look through them.
+func (r *exchangeRow) tokens(last kind) []token {
+	out := []token{r.User, r.Conversation, r.Role, r.Team, r.Tenant, r.Key, r.Address}
+	if last < kindLast {
+		return out
+	}
+	out = append(out, r.ResponseID, r.Prompt)
+	for d := range slices.Chunk(r.Documents, len(token{})) {
+		out = append(out, token(d))
+	}
+	return out
+}
+
+// documents are the names of the documents' tokens that are named.
+func (r *exchangeRow) documents(names map[token]string) []string {
+	var out []string
+	for d := range slices.Chunk(r.Documents, len(token{})) {
+		if name := names[token(d)]; name != "" {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 func (r *exchangeRow) exchange(day uint32, names map[token]string) *exchange {
@@ -183,7 +215,7 @@ func (r *exchangeRow) exchange(day uint32, names map[token]string) *exchange {
 			InputTokens: r.Input, OutputTokens: r.Output, Cost: r.Cost, LatencyMS: r.Latency, Flags: splitFlags(r.Flags),
 			Conversation: names[r.Conversation], Role: names[r.Role], Team: names[r.Team], Tenant: names[r.Tenant], Key: names[r.Key],
 			Address: names[r.Address], ResponseID: names[r.ResponseID], Provider: r.Provider, Operation: r.Operation, API: r.API,
-			HTTPStatus: int(r.HTTPStatus), TTFT: r.TTFT, Leaves: r.Leaves,
+			HTTPStatus: int(r.HTTPStatus), TTFT: r.TTFT, Leaves: r.Leaves, Prompt: names[r.Prompt], Documents: r.documents(names),
 		},
 		alias: r.Alias, day: day, opened: r.Opened, closed: r.Closed,
 	}

@@ -107,11 +107,13 @@ type filter struct {
 	hidden map[steno.ID]struct{}
 	users  map[token]struct{}
 	convs  map[token]struct{}
+	docs   map[token]struct{}
+	prompt map[token]struct{}
 }
 
 // filter translates the values of a query into the tokens of a part. It returns nil if no row of the part can match.
 func (v *view) filter(p *part, t table, q *Query) (*filter, error) {
-	if !p.span(t).mayMatch(q) {
+	if !p.span(t).mayMatch(q) || t == tableEvents && (q.Document != "" || q.Prompt != "") {
 		return nil, nil
 	}
 	f := &filter{q: q, t: t}
@@ -122,7 +124,12 @@ func (v *view) filter(p *part, t table, q *Query) (*filter, error) {
 		kind  kind
 		value string
 		into  *map[token]struct{}
-	}{{kindUser, q.User, &f.users}, {kindConversation, q.Conversation, &f.convs}} {
+	}{
+		{kindUser, q.User, &f.users},
+		{kindConversation, q.Conversation, &f.convs},
+		{kindDocument, q.Document, &f.docs},
+		{kindPrompt, q.Prompt, &f.prompt},
+	} {
 		if c.value == "" {
 			continue
 		}
@@ -220,6 +227,15 @@ func (f *filter) columns(g *group, sel []bool) error {
 	keep(!q.Since.IsZero() || !q.Until.IsZero(), "time", func(v parquet.Value) bool { return q.within(v.Int64()) })
 	keep(f.users != nil, "user", among(f.users))
 	keep(f.convs != nil, "conversation", among(f.convs))
+	keep(f.prompt != nil, "prompt", among(f.prompt))
+	keep(f.docs != nil, "documents", func(v parquet.Value) bool {
+		for d := range slices.Chunk(v.ByteArray(), len(token{})) {
+			if _, ok := f.docs[token(d)]; ok && len(d) == len(token{}) {
+				return true
+			}
+		}
+		return false
+	})
 	keep(q.Status != "", "status", equal(q.Status))
 	keep(q.Flag != "", "flags", func(v parquet.Value) bool { return hasFlag(v.ByteArray(), q.Flag) })
 	if q.Model != "" && err == nil {
@@ -235,6 +251,7 @@ func (f *filter) columns(g *group, sel []bool) error {
 	}
 	if f.t == tableEvents {
 		keep(q.Type != "", "type", equal(q.Type))
+		keep(q.Log != "", "type", func(v parquet.Value) bool { return ofLog(string(v.ByteArray()), q.Log) })
 		keep(!q.Exchange.IsZero(), "exchange", func(v parquet.Value) bool { return steno.ID(v.ByteArray()) == q.Exchange })
 	}
 	return err
@@ -438,11 +455,8 @@ func (v *view) loadExchanges(refs []ref, last kind) ([]*exchange, error) {
 	}
 	err := load(v, tableExchanges, refs, func(i int, p *part, row *exchangeRow) {
 		rows[i] = *row
-		rows[i].Leaves = slices.Clone(row.Leaves)
-		want(names, p, row.tokens()...)
-		if last >= kindResponseID {
-			want(names, p, row.ResponseID)
-		}
+		rows[i].Leaves, rows[i].Documents = slices.Clone(row.Leaves), slices.Clone(row.Documents)
+		want(names, p, row.tokens(last)...)
 	})
 	if err != nil {
 		return nil, err

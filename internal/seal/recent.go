@@ -16,7 +16,7 @@ type recent struct {
 	ring   uint64   // number of the ring under which it was sealed
 }
 
-// Recall returns the identity and metadata of a record that this process sealed a moment ago, as Open would, without
+// Recall returns the identity, metadata and documents of a record that this process sealed a moment ago, as Open would, without
 // opening it: for those who follow the log. Left out are a request's parameters and a system event's details: their JSON
 // would keep the body alive from which it was cut. What comes back is shared and must not be changed. Whatever changes
 // the ring makes it forget: what was erased is not recalled.
@@ -35,7 +35,9 @@ func (k *Keys) remember(x *Sealed, d *steno.Draft, ring uint64) {
 	l := &x.Leaf
 	o := &Opened{Alias: x.alias, DayKey: l.DayKey}
 	o.Event = d.Event
-	o.Data = nil // the context's
+	if d.Data != nil {
+		o.Data = &steno.Data{Documents: d.Data.Documents, Source: d.Data.Source}
+	}
 	if d.Prompt != nil {
 		p := *d.Prompt
 		p.Input, p.Instructions, p.Definitions = nil, nil, nil

@@ -15,7 +15,7 @@ func TestRecallSaysWhatOpenSays(t *testing.T) {
 	if !ok {
 		t.Fatal("a record that was sealed a moment ago is not recalled")
 	}
-	want, err := l.tryOpen(i, steno.SectionIdentity|steno.SectionMetadata)
+	want, err := l.tryOpen(i, steno.SectionIdentity|steno.SectionMetadata|steno.SectionContext)
 	if err != nil {
 		t.Fatal(err)
 	}
