@@ -52,7 +52,7 @@ func (gemini) call(c *Call, method, path string) {
 		}
 	}
 	switch {
-	case method == http.MethodGet && isGoogleModel(path):
+	case method == http.MethodGet && isGoogleModel(path) && !strings.Contains(path, "/operations/"):
 		c.API, c.Operation = "models", "models"
 	case isResource(path):
 		c.API, c.Operation = "google_resource", "manage"
@@ -145,7 +145,7 @@ func isResource(path string) bool {
 		_, path, _ = strings.Cut(rest, "/")
 	}
 	first, _, _ := strings.Cut(path, "/")
-	return resources[first]
+	return resources[first] || strings.Contains(path, "/operations/")
 }
 
 // isGemini says whether a path is one of Google's that no other dialect has.
@@ -232,6 +232,10 @@ func (r *reader) geminiBlock(n int, origin string, kind steno.Kind) bool {
 		return true
 	}
 	content, contents, request := r.get(n, "content"), r.get(n, "contents"), r.get(n, "request")
+	if batch := r.get(r.get(r.either(n, "inputConfig", "input_config"), "requests"), "requests"); r.shape(batch) == array {
+		r.content(batch, origin, kind)
+		return true
+	}
 	if !r.has(r.get(content, "parts")) && !r.has(contents) && !r.has(r.get(request, "contents")) && !r.has(r.get(request, "content")) {
 		return false
 	}

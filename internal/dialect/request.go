@@ -221,18 +221,15 @@ func (p *requestParser) identity(name string, v int) {
 		p.user = t.identifier(v)
 	case "safety_identifier":
 		p.safety = t.identifier(v)
-	case "labels": // of Vertex AI's bills, where some say whom a call is for
-		for _, member := range [...]string{"user_id", "user"} {
-			if p.labelUser == "" {
-				p.labelUser, p.labelSource = t.identifier(t.get(v, member)), "labels."+member
-			}
-		}
-		p.parameter(name, t.compact(v))
-	case "metadata":
+	case "metadata", "labels": // labels are for Vertex AI's bills, where some say whom a call is for
 		var rest []byte
 		for k, m := range t.members(v) {
-			if t.is(k, "user_id") {
+			switch {
+			case name == "metadata" && t.is(k, "user_id"):
 				p.metaUser = t.identifier(m)
+				continue
+			case name == "labels" && (t.is(k, "user_id") || t.is(k, "user")):
+				p.labelUser, p.labelSource = t.identifier(m), "labels."+t.str(k, maxName)
 				continue
 			}
 			rest = append(append(append(append(rest, ','), t.raw(k)...), ':'), t.compact(m)...)
