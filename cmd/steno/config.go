@@ -64,10 +64,11 @@ type upstreamConfig struct {
 	Credential credential `yaml:"credential"`
 }
 
-// credential is `passthrough`, or a secret by reference.
+// credential is `passthrough`, a secret by reference, or a key to sign with.
 type credential struct {
 	Passthrough bool
 	Secret      secret
+	AWS         *awsCredential
 }
 
 // secret is never written in the file itself.
@@ -250,8 +251,10 @@ func (c *config) completeGateway() error {
 			return fmt.Errorf("%s.dialect: %q is none of %s", at, u.Dialect, strings.Join(dialect.Dialects, ", "))
 		case u.URL == "":
 			return fmt.Errorf("%s.url: is missing", at)
-		case !u.Credential.Passthrough && u.Credential.Secret == (secret{}):
+		case u.Credential == (credential{}):
 			return fmt.Errorf("%s.credential: is missing; write passthrough, {env: NAME} or {file: PATH}", at)
+		case u.Credential.AWS != nil && u.Dialect != dialect.Bedrock:
+			return fmt.Errorf("%s.credential: aws signs calls of the dialect bedrock only, and this one's is %s", at, u.Dialect)
 		}
 	}
 	ids := map[string]bool{}
@@ -276,15 +279,29 @@ func (c *config) completeGateway() error {
 	return nil
 }
 
-// UnmarshalYAML reads passthrough, {env: NAME} or {file: PATH}; a secret itself is refused without being repeated.
+// UnmarshalYAML reads passthrough, {env: NAME}, {file: PATH}, aws or {aws: {…}}; a secret itself is refused without being
+// repeated.
 func (c *credential) UnmarshalYAML(unmarshal func(any) error) error {
 	var word string
 	if unmarshal(&word) == nil {
-		if word != "passthrough" {
-			return errors.New("a credential is never written here: use passthrough, {env: NAME} or {file: PATH}")
+		switch word {
+		case "passthrough":
+			c.Passthrough = true
+		case "aws":
+			c.AWS = &awsCredential{}
+		default:
+			return errors.New("a credential is never written here: use passthrough, {env: NAME}, {file: PATH}, or aws for Bedrock")
 		}
-		c.Passthrough = true
 		return nil
+	}
+	var keys map[string]any
+	if unmarshal(&keys) == nil {
+		if _, ok := keys["aws"]; ok {
+			c.AWS = &awsCredential{}
+			return unmarshal(&struct {
+				AWS *awsCredential `yaml:"aws"`
+			}{c.AWS})
+		}
 	}
 	return unmarshal(&c.Secret)
 }

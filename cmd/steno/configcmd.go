@@ -69,7 +69,14 @@ var secretSchema = map[string]any{
 func configSchema(t reflect.Type) map[string]any {
 	switch t {
 	case reflect.TypeFor[credential]():
-		return map[string]any{"anyOf": []any{map[string]any{"const": "passthrough"}, secretSchema}}
+		return map[string]any{"anyOf": []any{
+			map[string]any{"enum": []string{"passthrough", "aws"}},
+			secretSchema,
+			map[string]any{
+				"type": "object", "additionalProperties": false, "required": []string{"aws"},
+				"properties": map[string]any{"aws": configSchema(reflect.TypeFor[awsCredential]())},
+			},
+		}}
 	case reflect.TypeFor[secret]():
 		return secretSchema
 	case reflect.TypeFor[byteSize]():

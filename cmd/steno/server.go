@@ -319,7 +319,13 @@ func (c *config) upstreams() ([]*capture.Upstream, error) {
 			return nil, usageError{fmt.Errorf("gateway.upstreams.%s.url: %q is no http or https address", name, u.URL)}
 		}
 		up := &capture.Upstream{Name: name, Dialect: u.Dialect, URL: parsed}
-		if !u.Credential.Passthrough {
+		switch {
+		case u.Credential.Passthrough:
+		case u.Credential.AWS != nil:
+			if up.AWS, err = u.Credential.AWS.resolve(); err != nil {
+				return nil, usageError{fmt.Errorf("gateway.upstreams.%s.credential.%w", name, err)}
+			}
+		default:
 			if up.Credential, err = u.Credential.Secret.resolve(); err != nil {
 				return nil, usageError{fmt.Errorf("gateway.upstreams.%s.credential: %w", name, err)}
 			}

@@ -68,6 +68,10 @@ func (x *exchange) serve() {
 		x.refuse(http.StatusNotImplemented, "not_supported", "this gateway does not record upgraded connections (WebSocket) yet, so it does not pass them")
 		return
 	}
+	if why := x.brokenSignature(); why != "" {
+		x.refuse(http.StatusForbidden, "signature_not_valid_upstream", why)
+		return
+	}
 	if !x.readBody() {
 		return
 	}
@@ -240,6 +244,9 @@ func (x *exchange) answer(status int, code, message string) {
 	h := x.w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if name, value := x.call.ErrorHeader(status); name != "" {
+		h.Set(name, value)
+	}
 	x.w.WriteHeader(status)
 	if _, err := x.w.Write(body); err != nil {
 		x.g.cfg.Logger.Debug("the client left before its error arrived", "exchange", x.id)
@@ -314,6 +321,14 @@ func (x *exchange) outbound(ctx context.Context) (*http.Request, error) {
 	out.Header = outboundHeaders(x.r.Header, x.up, x.who)
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header.Set("User-Agent", "") // not net/http's own
+	}
+	if x.who.forward && x.who.credential.signed {
+		out.Host = x.r.Host // as it was signed
+	}
+	if x.up.AWS != nil {
+		if err := x.up.sign(out, reader(), time.Now().UTC()); err != nil {
+			return nil, err
+		}
 	}
 	if size > 0 || x.r.ContentLength > 0 {
 		out.Body, out.ContentLength = io.NopCloser(reader()), size

@@ -29,13 +29,14 @@ type Upstream struct {
 	Name       string
 	Dialect    string // one of dialect.Dialects
 	URL        *url.URL
-	Credential string // the provider's key; "" = the caller's own is passed through
+	Credential string // the provider's key; "" = the caller's own is passed through, or AWS
+	AWS        *AWS   // steno signs calls with it; nil = it does not
 
 	provider string // gen_ai.provider.name
 }
 
 // Passthrough says whether the caller's own credential goes to the provider.
-func (u *Upstream) Passthrough() bool { return u.Credential == "" }
+func (u *Upstream) Passthrough() bool { return u.Credential == "" && u.AWS == nil }
 
 // Config is what a gateway needs to know.
 type Config struct {
@@ -103,6 +104,9 @@ func NewGateway(ctx context.Context, rec *Recorder, cfg Config) (*Gateway, error
 	for _, u := range cfg.Upstreams {
 		g.byName[u.Name] = u
 		u.provider = dialect.Provider(u.Dialect, u.Name, u.URL.Host)
+		if err := u.settleRegion(); err != nil {
+			return nil, err
+		}
 		// The upstream that bears its dialect's name is the default; else the first of the dialect.
 		if g.byDialect[u.Dialect] == nil || u.Name == u.Dialect {
 			g.byDialect[u.Dialect] = u

@@ -79,6 +79,12 @@ func outboundHeaders(in http.Header, up *Upstream, c caller) http.Header {
 	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key"} {
 		out.Del(name)
 	}
+	if up.AWS != nil {
+		for _, name := range callersSignature {
+			out.Del(name)
+		}
+		return out // it is signed when it is whole
+	}
 	if up.Passthrough() {
 		return out
 	}
@@ -125,6 +131,10 @@ func (g *Gateway) safeHeaders(in http.Header) http.Header {
 		case k == "Content-Length":
 		case secretHeaders[k]:
 			for _, v := range vs {
+				if s, ok := signatureOf(v); ok {
+					out[k] = append(out[k], g.cfg.Keyring.CredentialMAC([]byte(s.accessKey)))
+					continue
+				}
 				if _, rest, ok := strings.Cut(v, " "); ok && k == "Authorization" {
 					v = strings.TrimSpace(rest)
 				}

@@ -39,20 +39,25 @@ func ParseKeyHash(s string) ([32]byte, error) {
 type credential struct {
 	header string // the header it stood in
 	value  string
+	signed bool // the value is the id of the AWS key that signed the call
 }
 
-// presented finds the SDK's key: Authorization: Bearer for OpenAI, x-api-key for Anthropic, api-key for Azure's SDK.
+// presented finds the SDK's key: Authorization: Bearer for OpenAI, x-api-key for Anthropic, api-key for Azure's SDK. Of a call
+// that is signed for AWS it is the id of the key.
 func presented(h http.Header) credential {
 	for _, name := range []string{"X-Api-Key", "Api-Key"} {
 		if v := h.Get(name); v != "" {
-			return credential{name, v}
+			return credential{header: name, value: v}
 		}
 	}
 	if v := h.Get("Authorization"); v != "" {
 		if scheme, rest, ok := strings.Cut(v, " "); ok && strings.EqualFold(scheme, "bearer") {
-			return credential{"Authorization", strings.TrimSpace(rest)}
+			return credential{header: "Authorization", value: strings.TrimSpace(rest)}
 		}
-		return credential{"Authorization", v}
+		if s, ok := signatureOf(v); ok {
+			return credential{header: "Authorization", value: s.accessKey, signed: true}
+		}
+		return credential{header: "Authorization", value: v}
 	}
 	return credential{}
 }
@@ -78,7 +83,7 @@ func (g *Gateway) authorize(r *http.Request, up *Upstream) (caller, *refusal) {
 	keys := g.keys()
 	cred := presented(r.Header)
 	stenoKey := r.Header.Get("X-Steno-Key")
-	sdkPlace := stenoKey == "" && cred.value != ""
+	sdkPlace := stenoKey == "" && cred.value != "" && !cred.signed
 	if sdkPlace {
 		stenoKey = cred.value
 	}
@@ -94,12 +99,14 @@ func (g *Gateway) authorize(r *http.Request, up *Upstream) (caller, *refusal) {
 			return c, nil
 		}
 		if !sdkPlace {
-			return caller{credential: credential{"X-Steno-Key", stenoKey}}, &refusal{http.StatusUnauthorized, "invalid_api_key", "the key in x-steno-key is not known to this steno; ask for one made by `steno key new`"}
+			return caller{credential: credential{header: "X-Steno-Key", value: stenoKey}}, &refusal{http.StatusUnauthorized, "invalid_api_key", "the key in x-steno-key is not known to this steno; ask for one made by `steno key new`"}
 		}
 	}
 	if !up.Passthrough() && len(keys) > 0 {
 		msg := "no key was given; use one made by `steno key new` as the SDK's API key"
-		if cred.value != "" {
+		if cred.signed {
+			msg = "a call that is signed for AWS has no place for a steno key: give it in x-steno-key, or as the Bedrock API key (AWS_BEARER_TOKEN_BEDROCK) instead of signing"
+		} else if cred.value != "" {
 			msg = "the key given is not known to this steno; use one made by `steno key new` as the SDK's API key"
 		}
 		return caller{credential: cred}, &refusal{http.StatusUnauthorized, "invalid_api_key", msg}

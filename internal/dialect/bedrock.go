@@ -44,9 +44,14 @@ func (bedrock) call(c *Call, method, path string) {
 func invokeOperation(model string) string {
 	for _, m := range [...]struct{ in, operation string }{
 		{"embed", "embeddings"},
-		{"stability.", "generate_content"}, {"titan-image", "generate_content"}, {"nova-canvas", "generate_content"},
-		{"titan-text", "text_completion"}, {"titan-tg1", "text_completion"}, {"ai21.j2", "text_completion"},
-		{"cohere.command-text", "text_completion"}, {"cohere.command-light", "text_completion"},
+		{"stability.", "generate_content"},
+		{"titan-image", "generate_content"},
+		{"nova-canvas", "generate_content"},
+		{"titan-text", "text_completion"},
+		{"titan-tg1", "text_completion"},
+		{"ai21.j2", "text_completion"},
+		{"cohere.command-text", "text_completion"},
+		{"cohere.command-light", "text_completion"},
 		{"meta.llama", "text_completion"},
 	} {
 		if strings.Contains(model, m.in) {
