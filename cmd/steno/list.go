@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,9 +17,10 @@ import (
 
 // queryFlags narrow a list.
 type queryFlags struct {
-	user, model, flag, status, since, until, kind string
-	limit                                         int
-	events                                        bool
+	user, model, flag, status, since, until string
+	document, prompt, kind, log             string
+	limit                                   int
+	events                                  bool
 }
 
 func (f *queryFlags) register(c *cobra.Command, limit int) {
@@ -28,13 +31,16 @@ func (f *queryFlags) register(c *cobra.Command, limit int) {
 	c.Flags().StringVar(&f.since, "since", "", "since then: 15m, 2h, 3d, a date, or RFC 3339")
 	c.Flags().IntVar(&f.limit, "limit", limit, "at most so many, the newest")
 	c.Flags().BoolVar(&f.events, "events", false, "all records, not one row for each exchange")
+	c.Flags().StringVar(&f.document, "document", "", "that used this document, by its id (or its title, where it has none)")
+	c.Flags().StringVar(&f.prompt, "prompt", "", "with this prompt: NAME@VERSION, or the keyed hash that show prints")
 	c.Flags().StringVar(&f.kind, "type", "", "with --events: of this type, as security.alert")
+	c.Flags().StringVar(&f.log, "log", "", "with --events: of this log: "+strings.Join(serve.Logs, ", "))
 }
 
 // values are the flags as the API takes them. Times become exact here, where "2h ago" was said.
 func (f *queryFlags) values(now time.Time) (url.Values, error) {
 	v := url.Values{}
-	for name, s := range map[string]string{"user": f.user, "model": f.model, "flag": f.flag, "status": f.status, "type": f.kind} {
+	for name, s := range map[string]string{"user": f.user, "model": f.model, "flag": f.flag, "status": f.status, "type": f.kind, "log": f.log, "document": f.document, "prompt": f.prompt} {
 		if s != "" {
 			v.Set(name, s)
 		}
@@ -48,8 +54,11 @@ func (f *queryFlags) values(now time.Time) (url.Values, error) {
 			v.Set(name, t.UTC().Format(time.RFC3339Nano))
 		}
 	}
-	if f.kind != "" && !f.events {
-		return nil, usageError{fmt.Errorf("--type is for --events; an exchange has no type")}
+	switch {
+	case (f.kind != "" || f.log != "") && !f.events:
+		return nil, usageError{errors.New("--type and --log are for --events; an exchange has records of several")}
+	case (f.document != "" || f.prompt != "") && f.events:
+		return nil, usageError{errors.New("--document and --prompt are for exchanges; leave out --events")}
 	}
 	if f.limit < 1 {
 		return nil, usageError{fmt.Errorf("--limit %d: at least one row has to be asked for", f.limit)}
@@ -74,37 +83,42 @@ func listCommand() *cobra.Command {
 		Long:  "List recorded exchanges, one row each, the newest last; with --events all records. The list is itself recorded.",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			q, err := query.values(time.Now())
-			if err != nil {
-				return err
-			}
-			return read.read(func(r *reader) error {
-				var page struct {
-					Rows []json.RawMessage `json:"rows"`
-					More bool              `json:"more"`
-				}
-				if err := r.decode(c.Context(), query.path(), q, &page); err != nil {
-					return err
-				}
-				if read.json {
-					for _, row := range page.Rows {
-						if err := compact(c.OutOrStdout(), row); err != nil {
-							return err
-						}
-					}
-					return nil
-				}
-				if err := printRows(newScreen(c.OutOrStdout()), page.Rows, query.events); err != nil {
-					return err
-				}
-				return printMore(c.ErrOrStderr(), len(page.Rows), page.More)
-			})
+			return listRows(c, &read, &query)
 		},
 	}
 	read.register(c)
 	query.register(c, 50)
 	c.Flags().StringVar(&query.until, "until", "", "before then")
 	return c
+}
+
+// listRows prints the rows that the flags want.
+func listRows(c *cobra.Command, read *readFlags, query *queryFlags) error {
+	q, err := query.values(time.Now())
+	if err != nil {
+		return err
+	}
+	return read.read(func(r *reader) error {
+		var page struct {
+			Rows []json.RawMessage `json:"rows"`
+			More bool              `json:"more"`
+		}
+		if err := r.decode(c.Context(), query.path(), q, &page); err != nil {
+			return err
+		}
+		if read.json {
+			for _, row := range page.Rows {
+				if err := compact(c.OutOrStdout(), row); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		if err := printRows(newScreen(c.OutOrStdout()), page.Rows, query.events); err != nil {
+			return err
+		}
+		return printMore(c.ErrOrStderr(), len(page.Rows), page.More)
+	})
 }
 
 // printMore says on stderr what the rows do not: that there are none, or more.

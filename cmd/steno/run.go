@@ -62,7 +62,8 @@ func rootCommand() *cobra.Command {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
 	})
 	root.AddCommand(
-		serveCommand(), demoCommand(), listCommand(), showCommand(), tailCommand(), statusCommand(), verifyCommand(),
+		serveCommand(), demoCommand(), listCommand(), showCommand(), tailCommand(), lineageCommand(), governanceCommand(),
+		monitorCommand(), statusCommand(), verifyCommand(),
 		keyCommand(), configCommand(), stubCommand(), versionCommand(),
 	)
 	wrapArgs(root)

@@ -156,6 +156,7 @@ func (x *exchange) requestEvent() *steno.Draft {
 	model.Method, model.Path = x.r.Method, x.path
 	prompt.Bytes = int64(len(x.body))
 	assertedPrompt(x.r.Header, &prompt)
+	x.g.promptVersion(&prompt, p.Pieces)
 	d := &steno.Draft{Event: steno.Event{
 		ID: steno.NewID(x.received), Type: "inference.request", Exchange: x.id, Time: x.received,
 		Identity: x.identity, Model: &model, Prompt: &prompt, Safety: x.safety,

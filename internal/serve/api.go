@@ -34,6 +34,9 @@ func Handler(r *Reader, token string, console http.Handler) http.Handler {
 	calls.HandleFunc("GET /api/count", a.count)
 	calls.HandleFunc("GET /api/values", a.values)
 	calls.HandleFunc("GET /api/status", a.status)
+	calls.HandleFunc("GET /api/lineage/{id}", a.lineage)
+	calls.HandleFunc("GET /api/governance", a.governance)
+	calls.HandleFunc("GET /api/monitoring", a.monitoring)
 	calls.HandleFunc("POST /api/verify", a.verify)
 	calls.HandleFunc("/api/", func(w http.ResponseWriter, q *http.Request) {
 		writeError(w, &Error{Status: http.StatusNotFound, Message: "the API has no " + q.Method + " " + q.URL.Path})
@@ -123,7 +126,7 @@ func (d *door) guardPages(h http.Handler) http.Handler {
 type api struct{ r *Reader }
 
 func (a *api) exchanges(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query(), time.Now(), "type")
+	q, err := parseQuery(r.URL.Query(), time.Now(), "type", "log")
 	if err != nil {
 		writeError(w, err)
 		return
@@ -133,7 +136,7 @@ func (a *api) exchanges(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) events(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query(), time.Now())
+	q, err := parseQuery(r.URL.Query(), time.Now(), "document", "prompt")
 	if err != nil {
 		writeError(w, err)
 		return
@@ -198,7 +201,7 @@ func (a *api) count(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v.Del("step")
-	q, err := parseQuery(v, time.Now(), "type", "limit", "before", "after")
+	q, err := parseQuery(v, time.Now(), "type", "log", "limit", "before", "after")
 	if err != nil {
 		writeError(w, err)
 		return
@@ -220,6 +223,31 @@ func (a *api) status(w http.ResponseWriter, r *http.Request) {
 	answer(w, s, err)
 }
 
+func (a *api) lineage(w http.ResponseWriter, r *http.Request) {
+	l, err := a.r.Lineage(r.Context(), actorOf(r, "api"), r.PathValue("id"))
+	answer(w, l, err)
+}
+
+func (a *api) governance(w http.ResponseWriter, r *http.Request) {
+	rows, err := a.r.Governance(r.Context(), actorOf(r, "api"))
+	answer(w, struct {
+		Rows []Governed `json:"rows"`
+	}{rows}, err)
+}
+
+func (a *api) monitoring(w http.ResponseWriter, r *http.Request) {
+	v := r.URL.Query()
+	since, err := ParseTime(v.Get("since"), time.Now())
+	if err != nil {
+		writeError(w, badRequest("", "since: %v", err))
+		return
+	}
+	rows, err := a.r.Monitoring(r.Context(), actorOf(r, "api"), v.Get("model"), since)
+	answer(w, struct {
+		Rows []ModelDay `json:"rows"`
+	}{rows}, err)
+}
+
 // tail streams one JSON object a line, a blank line now and then, until the client goes.
 func (a *api) tail(w http.ResponseWriter, r *http.Request) {
 	v := r.URL.Query()
@@ -227,7 +255,7 @@ func (a *api) tail(w http.ResponseWriter, r *http.Request) {
 	v.Del("events")
 	var unwanted []string
 	if !events {
-		unwanted = []string{"type"}
+		unwanted = []string{"type", "log"}
 	}
 	q, err := parseQuery(v, time.Now(), unwanted...)
 	if err != nil {

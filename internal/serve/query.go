@@ -18,7 +18,7 @@ const (
 )
 
 // queryNames are the parameters of a query, as in a URL.
-var queryNames = []string{"user", "model", "flag", "status", "conversation", "type", "exchange", "since", "until", "before", "after", "limit"}
+var queryNames = []string{"user", "model", "flag", "status", "conversation", "document", "prompt", "type", "log", "exchange", "since", "until", "before", "after", "limit"}
 
 // parseQuery reads a query from a URL. Parameters in unwanted have no meaning in this place.
 func parseQuery(v url.Values, now time.Time, unwanted ...string) (Query, error) {
@@ -33,6 +33,10 @@ func parseQuery(v url.Values, now time.Time, unwanted ...string) (Query, error) 
 		}
 	}
 	q.User, q.Model, q.Flag, q.Status, q.Conversation, q.Type = v.Get("user"), v.Get("model"), v.Get("flag"), v.Get("status"), v.Get("conversation"), v.Get("type")
+	q.Document, q.Prompt, q.Log = v.Get("document"), v.Get("prompt"), v.Get("log")
+	if q.Log != "" && !slices.Contains(Logs, q.Log) {
+		return q, badRequest("logs are "+strings.Join(Logs, ", "), "there is no log %q", q.Log)
+	}
 	if q.Flag != "" && !slices.Contains(steno.Flags, steno.Flag(q.Flag)) {
 		return q, badRequest("flags are "+joinNames(steno.Flags), "there is no flag %q", q.Flag)
 	}
@@ -69,6 +73,9 @@ func parseQuery(v url.Values, now time.Time, unwanted ...string) (Query, error) 
 	}
 	return q, nil
 }
+
+// Logs are the six logs.
+var Logs = []string{"inference", "lineage", "security", "governance", "compliance", "monitoring"}
 
 // Statuses are the states of an exchange: open, how it ended, or why that cannot be said.
 var Statuses = []string{
@@ -131,7 +138,7 @@ func parseStep(s string) (time.Duration, error) {
 func queryWords(q *Query) map[string]string {
 	out := map[string]string{}
 	for name, v := range map[string]string{
-		"user": q.User, "model": q.Model, "flag": q.Flag, "status": q.Status, "conversation": q.Conversation, "type": q.Type,
+		"user": q.User, "model": q.Model, "flag": q.Flag, "status": q.Status, "conversation": q.Conversation, "type": q.Type, "document": q.Document, "prompt": q.Prompt, "log": q.Log,
 		"since": timeWord(q.Since), "until": timeWord(q.Until), "before": q.Before.String(), "after": q.After.String(),
 	} {
 		if v != "" {
