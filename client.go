@@ -10,14 +10,38 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
-// Client submits events to a steno server. It may be used concurrently.
+// Client submits events to a steno server. It may be used concurrently; its fields are set before its first use. One that
+// was used for anything but Submit is closed in the end.
 type Client struct {
 	URL  string       // of the gateway: "http://127.0.0.1:4600"
 	Key  string       // a gateway key; empty where the server needs none
 	HTTP *http.Client // nil: http.DefaultClient
+
+	// Source is the application's name for itself in what Record, Begin, Transport and LogHandler make. Empty: the
+	// program's name.
+	Source string
+	// Queue is how many events may wait to be sent, QueueBytes how many bytes of them. Where they are full callers wait,
+	// or get ErrQueueFull where FailWhenFull is set. 0: 4096 events, 64 MiB.
+	Queue        int
+	QueueBytes   int64
+	FailWhenFull bool
+	// Spool is a file that takes events while steno cannot be reached; what lies in it is sent first when it can again.
+	// An event in it counts as recorded. It holds plain text, readable by its owner only, unless SpoolKey (32 bytes) seals
+	// it. SpoolMax bounds it; 0: 1 GiB. Empty: there is none, and who records waits or gets an error.
+	Spool    string
+	SpoolKey []byte
+	SpoolMax int64
+	// Trace returns the W3C traceparent of a context, as an OpenTelemetry SDK keeps it. Nil: what WithTrace put there.
+	Trace func(context.Context) string
+	// OnError hears what happens to events whose caller does not wait for them. Nil: it is logged with log/slog.
+	OnError func(error)
+
+	once  sync.Once
+	queue *sender
 }
 
 // SubmitResult says what became of the events of one Submit.
@@ -80,7 +104,7 @@ func (c *Client) Submit(ctx context.Context, events ...Event) (*SubmitResult, er
 			size += len(lines[to])
 			to++
 		}
-		answer, err := c.post(ctx, bytes.Join(lines[from:to], nil))
+		answer, err := c.post(ctx, bytes.Join(lines[from:to], nil), submitTries)
 		if err != nil {
 			return out, err
 		}
@@ -93,6 +117,11 @@ func (c *Client) Submit(ctx context.Context, events ...Event) (*SubmitResult, er
 }
 
 func encodeEvent(e *Event) ([]byte, error) {
+	return encodeSubmission(&Submission{Event: *e})
+}
+
+// encodeSubmission is one line of a body.
+func encodeSubmission(e *Submission) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -125,6 +154,10 @@ type submitAnswer struct {
 		ID     string `json:"id"`
 		Reason string `json:"reason"`
 	} `json:"rejected"`
+	Blocked []struct {
+		Index  int    `json:"index"`
+		Reason string `json:"reason"`
+	} `json:"blocked"`
 }
 
 // into adds the answer about events from to to. One that does not speak of each of them is not believed.
@@ -149,17 +182,21 @@ func (a *submitAnswer) into(out *SubmitResult, from, to int) error {
 	return nil
 }
 
+// away says whether an error means that steno cannot be reached or is busy, so that the same may be tried again.
+func away(err error) bool {
+	var refused *SubmitError
+	return !errors.As(err, &refused) || refused.Status == http.StatusTooManyRequests || refused.Status >= 500
+}
+
 // post sends one body until there is an answer about its events.
-func (c *Client) post(ctx context.Context, body []byte) (*submitAnswer, error) {
+func (c *Client) post(ctx context.Context, body []byte, tries int) (*submitAnswer, error) {
 	wait := 100 * time.Millisecond
 	for try := 1; ; try++ {
 		answer, after, err := c.postOnce(ctx, body)
 		if err == nil {
 			return answer, nil
 		}
-		var refused *SubmitError
-		busy := !errors.As(err, &refused) || refused.Status == http.StatusTooManyRequests || refused.Status >= 500
-		if !busy || try == submitTries || ctx.Err() != nil {
+		if !away(err) || try >= tries || ctx.Err() != nil {
 			return nil, err
 		}
 		t := time.NewTimer(max(wait, after))
