@@ -314,12 +314,12 @@ func (x *exchange) outbound(ctx context.Context) (*http.Request, error) {
 	if x.large != nil {
 		size, reader = x.large.size, x.large.reader
 	}
-	out, err := http.NewRequestWithContext(ctx, x.r.Method, x.up.target(x.path, x.r.URL.RawQuery), nil)
+	out, err := http.NewRequestWithContext(ctx, x.r.Method, x.up.target(x.path, x.outboundQuery()), nil)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't build the request to upstream %s: %w", x.up.Name, err)
 	}
 	out.URL.ForceQuery = x.r.URL.ForceQuery
-	out.Header = outboundHeaders(x.r.Header, x.up, x.who)
+	out.Header = outboundHeaders(x.r.Header, x.up, x.who, x.path)
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header.Set("User-Agent", "") // not net/http's own
 	}

@@ -193,12 +193,12 @@ func (g *Gateway) route(r *http.Request) (up *Upstream, path string, call dialec
 	return up, path, call, up != nil
 }
 
-// target joins the upstream's address and the path. An upstream may be given with or without the /v1 that the SDKs of
-// its dialect put into their base URL.
+// target joins the upstream's address and the path. An upstream may be given with or without the /v1 (or /v1beta, of
+// Google) that the SDKs of its dialect put into their base URL.
 func (u *Upstream) target(path, query string) string {
 	base := strings.TrimSuffix(u.URL.String(), "/")
-	if strings.HasSuffix(base, "/v1") && strings.HasPrefix(path, "/v1/") {
-		path = strings.TrimPrefix(path, "/v1")
+	if i := strings.LastIndex(base, "/v1"); i > 0 && !strings.Contains(base[i+1:], "/") && strings.HasPrefix(path, base[i:]+"/") {
+		path = strings.TrimPrefix(path, base[i:])
 	}
 	if query != "" {
 		return base + path + "?" + query

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/steno-audit/steno"
+	"github.com/steno-audit/steno/internal/dialect"
 )
 
 // hopByHop are the headers of one connection (RFC 9110 7.6.1); they are not forwarded in either direction.
@@ -60,7 +61,7 @@ func upgrades(h http.Header) bool {
 }
 
 // outboundHeaders are the caller's, less those of the connection, steno's own, and the credential where steno holds another.
-func outboundHeaders(in http.Header, up *Upstream, c caller) http.Header {
+func outboundHeaders(in http.Header, up *Upstream, c caller, path string) http.Header {
 	out := make(http.Header, len(in))
 	copyHeaders(out, in)
 	removeHopByHop(out)
@@ -76,7 +77,7 @@ func outboundHeaders(in http.Header, up *Upstream, c caller) http.Header {
 	if c.forward {
 		return out
 	}
-	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key"} {
+	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"} {
 		out.Del(name)
 	}
 	if up.AWS != nil {
@@ -88,9 +89,12 @@ func outboundHeaders(in http.Header, up *Upstream, c caller) http.Header {
 	if up.Passthrough() {
 		return out
 	}
-	if up.Dialect == "anthropic" {
+	switch {
+	case up.Dialect == dialect.Anthropic:
 		out.Set("X-Api-Key", up.Credential)
-	} else {
+	case up.Dialect == dialect.Gemini && up.googleKey(path):
+		out.Set("X-Goog-Api-Key", up.Credential)
+	default:
 		out.Set("Authorization", "Bearer "+up.Credential)
 	}
 	return out

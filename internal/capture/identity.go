@@ -37,15 +37,16 @@ func ParseKeyHash(s string) ([32]byte, error) {
 
 // credential is what a request carries where an SDK puts its key.
 type credential struct {
-	header string // the header it stood in
+	header string // the header it stood in, or the parameter with a question mark before it
 	value  string
 	signed bool // the value is the id of the AWS key that signed the call
 }
 
-// presented finds the SDK's key: Authorization: Bearer for OpenAI, x-api-key for Anthropic, api-key for Azure's SDK. Of a call
-// that is signed for AWS it is the id of the key.
-func presented(h http.Header) credential {
-	for _, name := range []string{"X-Api-Key", "Api-Key"} {
+// presented finds the SDK's key: Authorization: Bearer for OpenAI, x-api-key for Anthropic, api-key for Azure's SDK,
+// x-goog-api-key or ?key= for Google. Of a call that is signed for AWS it is the id of the key.
+func presented(r *http.Request, up *Upstream) credential {
+	h := r.Header
+	for _, name := range []string{"X-Api-Key", "Api-Key", "X-Goog-Api-Key"} {
 		if v := h.Get(name); v != "" {
 			return credential{header: name, value: v}
 		}
@@ -58,6 +59,11 @@ func presented(h http.Header) credential {
 			return credential{header: "Authorization", value: s.accessKey, signed: true}
 		}
 		return credential{header: "Authorization", value: v}
+	}
+	if up.Dialect == dialect.Gemini {
+		for name, v := range googleKeys(r.URL.RawQuery) {
+			return credential{header: "?" + name, value: v}
+		}
 	}
 	return credential{}
 }
@@ -81,7 +87,7 @@ type refusal struct {
 // own key where the upstream passes that through.
 func (g *Gateway) authorize(r *http.Request, up *Upstream) (caller, *refusal) {
 	keys := g.keys()
-	cred := presented(r.Header)
+	cred := presented(r, up)
 	stenoKey := r.Header.Get("X-Steno-Key")
 	sdkPlace := stenoKey == "" && cred.value != "" && !cred.signed
 	if sdkPlace {

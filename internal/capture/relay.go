@@ -473,6 +473,9 @@ func (x *exchange) responseEvent(a *dialect.Response, firstByte, firstToken time
 		res.End = steno.EndComplete
 	}
 	x.price(&model, &res)
+	if a.Media && res.Cost != nil {
+		res.Cost = &steno.Cost{State: "unpriced"} // the table has the prices of tokens of text
+	}
 	t := &steno.Timing{
 		Received: x.received, Forwarded: x.forwarded, FirstByte: firstByte, FirstToken: firstToken, Finished: now,
 		LatencyMS: milliseconds(now.Sub(x.received)),

@@ -201,7 +201,7 @@ func (x *exchange) price(m *steno.Model, res *steno.Result) {
 	if name == "" {
 		name = m.Asked
 	}
-	if m.ServiceTier != "" && m.ServiceTier != "default" && m.ServiceTier != "standard" && m.ServiceTier != "auto" {
+	if m.ServiceTier != "" && m.ServiceTier != "default" && m.ServiceTier != "standard" && m.ServiceTier != "auto" && m.ServiceTier != "ON_DEMAND" {
 		res.Cost = &steno.Cost{State: "unpriced"} // the table has the prices of the standard tier
 		return
 	}

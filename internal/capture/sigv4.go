@@ -77,7 +77,7 @@ func (x *exchange) brokenSignature() string {
 	s, _ := signatureOf(x.r.Header.Get("Authorization"))
 	why := ""
 	target, err := url.Parse(x.up.target(x.path, x.r.URL.RawQuery))
-	out := outboundHeaders(x.r.Header, x.up, x.who)
+	out := outboundHeaders(x.r.Header, x.up, x.who, x.path)
 	changed := slices.IndexFunc(s.headers, func(name string) bool {
 		return name != "host" && strings.Join(out.Values(name), ",") != strings.Join(x.r.Header.Values(name), ",")
 	})

@@ -19,6 +19,7 @@ type Response struct {
 	Documents  []steno.Document
 	Findings   []steno.Finding // what the provider itself said
 	Texts      []Text
+	Media      bool // tokens of other than text were counted that have prices of their own
 	FirstToken bool // some answer text, tool call or reasoning is in it
 	Understood bool
 	Problem    string // why it is not understood, or what is odd in it
@@ -324,7 +325,7 @@ func (a *answer) finish(r *Response, status int) {
 			Start: it.start, End: it.end, Origin: it.origin, New: true, plain: it.plain, joined: it.joined,
 		})
 	}
-	r.Result.Refusal, r.Findings = a.result.Refusal, a.findings
+	r.Result.Refusal, r.Findings, r.Media = a.result.Refusal, a.findings, a.usage.media
 	r.Result.Confidence = a.confidence.facts()
 	if a.call.Generates() {
 		r.Result.Usage = a.usage.facts()

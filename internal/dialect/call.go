@@ -64,7 +64,7 @@ func Route(method, path string, h http.Header) (c Call, ok bool) {
 		return RouteAs(Anthropic, method, path), true
 	case strings.HasPrefix(path, "/model/") || strings.HasPrefix(path, "/guardrail/"):
 		return RouteAs(Bedrock, method, path), true
-	case isGemini(path):
+	case isGemini(method, path):
 		return RouteAs(Gemini, method, path), true
 	case strings.HasPrefix(path, "/v1/"):
 		return RouteAs(OpenAI, method, path), true

@@ -148,14 +148,20 @@ func isResource(path string) bool {
 	return resources[first] || strings.Contains(path, "/operations/")
 }
 
-// isGemini says whether a path is one of Google's that no other dialect has.
-func isGemini(path string) bool {
+// isGemini says whether a call is one of Google's that no other dialect has.
+func isGemini(method, path string) bool {
 	first, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	if strings.HasPrefix(first, "v1beta") || strings.HasPrefix(first, "v1alpha") {
 		return true
 	}
-	return first == "v1" && (strings.HasPrefix(rest, "projects/") || strings.HasPrefix(rest, "publishers/") ||
-		(strings.HasPrefix(rest, "models/") || strings.HasPrefix(rest, "tunedModels/")) && strings.Contains(googlePath(rest), ":"))
+	if first != "v1" {
+		return false
+	}
+	if strings.HasPrefix(rest, "models/") { // OpenAI has these too, but asks nothing of them
+		c := RouteAs(Gemini, method, path)
+		return c.Model != "" && c.API != ""
+	}
+	return strings.HasPrefix(rest, "projects/") || strings.HasPrefix(rest, "publishers/") || strings.HasPrefix(rest, "tunedModels/")
 }
 
 func (gemini) refusal(status int, code, message string) any {

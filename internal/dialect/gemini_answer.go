@@ -88,6 +88,7 @@ var (
 	finishNames      = []string{"", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER", 11: "IMAGE_SAFETY"}
 	blockNames       = []string{"", "SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT"}
 	probabilityNames = []string{"", "NEGLIGIBLE", "LOW", "MEDIUM", "HIGH"}
+	modalityNames    = []string{"", "TEXT", "IMAGE", "VIDEO", "AUDIO", "DOCUMENT"}
 	trafficNames     = []string{"", "ON_DEMAND", "PROVISIONED_THROUGHPUT"}
 	categoryNames    = []string{
 		"", "HATE_SPEECH", "DANGEROUS_CONTENT", "HARASSMENT", "SEXUALLY_EXPLICIT", "CIVIC_INTEGRITY",
@@ -303,6 +304,13 @@ func (u *usage) google(t *tape, n int) {
 	sum(&u.cacheRead, "cachedContentTokenCount")
 	sum(&u.reasoning, "thoughtsTokenCount")
 	sum(&u.total, "totalTokenCount")
+	for _, name := range [...]string{"promptTokensDetails", "cacheTokensDetails", "toolUsePromptTokensDetails", "candidatesTokensDetails"} {
+		for el := range t.elements(t.get(n, name)) {
+			// Google asks of images and films in a prompt what it asks of text.
+			kind := t.enum(t.get(el, "modality"), modalityNames)
+			u.media = u.media || kind == "AUDIO" || name == "candidatesTokensDetails" && kind != "TEXT" && kind != ""
+		}
+	}
 }
 
 // predictions reads an answer of Vertex AI's older method: vectors, images, or words.

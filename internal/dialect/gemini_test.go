@@ -289,6 +289,8 @@ func TestGoogleCalls(t *testing.T) {
 	}{
 		{"POST", "/v1beta/models/gemini-2.5-flash:generateContent", generate, true},
 		{"POST", "/v1/models/gemini-2.5-flash:generateContent", generate, true},
+		{"GET", "/v1/models/gemini-2.5-flash", google("models", "models", ""), false},
+		{"DELETE", "/v1/models/ft:mine", google("google_resource", "manage", ""), false},
 		{"POST", "/models/gemini-2.5-flash:generateContent", generate, false},
 		{"POST", "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse", streamed, true},
 		{"POST", "/v1alpha/models/gemini-2.5-flash%3AstreamGenerateContent", streamed, true},

@@ -31,6 +31,9 @@ var hosts = []struct{ end, provider string }{
 	{"api.jina.ai", "jina_ai"},
 }
 
+// makers are the providers of the dialects that one provider alone speaks.
+var makers = map[string]string{Gemini: "gcp.gemini", Bedrock: "aws.bedrock"}
+
 // Provider is OpenTelemetry's name for who runs the models behind an upstream: by its host, else by the name that the
 // operator gave it, else by its dialect.
 func Provider(dialect, name, host string) string {
@@ -45,6 +48,9 @@ func Provider(dialect, name, host string) string {
 		if name == h.provider || name == strings.TrimSuffix(strings.TrimSuffix(h.provider, "_ai"), "_ai") {
 			return h.provider
 		}
+	}
+	if p := makers[dialect]; p != "" {
+		return p
 	}
 	return dialect
 }

@@ -10,6 +10,7 @@ type usage struct {
 	asked     bool // the request asked for usage, or the stream has a place for it
 	final     bool // the count of the finished answer was seen
 	marked    bool // the stream itself says which count is the last
+	media     bool // tokens of other than text were counted
 }
 
 func take(dst **int64, v *int64) {

@@ -156,7 +156,7 @@ func (w *wire) shown(m *masks) (*Body, error) {
 func (c *call) dialectCall() dialect.Call {
 	for _, e := range []*entry{c.request, c.response} {
 		if ev := e.event(); ev != nil && ev.Model != nil && ev.Model.Dialect != "" {
-			return dialect.Call{Dialect: ev.Model.Dialect, API: ev.Model.API, Operation: ev.Model.Operation}
+			return dialect.Call{Dialect: ev.Model.Dialect, API: ev.Model.API, Operation: ev.Model.Operation, Stream: ev.Model.Stream}
 		}
 	}
 	return dialect.Call{}
