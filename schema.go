@@ -118,6 +118,16 @@ func Submittable(eventType string) bool {
 	return t != nil && t.Submit
 }
 
+// EventTypes returns the names of all types of events, log by log.
+func EventTypes() []string {
+	c := theCatalogue()
+	out := make([]string, len(c.Types))
+	for i, t := range c.Types {
+		out[i] = t.Name
+	}
+	return out
+}
+
 // JSONSchema returns the JSON Schema (draft 2020-12) of an event as it is submitted.
 func JSONSchema() []byte {
 	c := theCatalogue()

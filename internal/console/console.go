@@ -52,13 +52,15 @@ func Handler(r *serve.Reader, cfg Config) http.Handler {
 	mux.HandleFunc("GET /exchanges/{id}", p.exchange)
 	mux.HandleFunc("GET /exchanges/{id}/live", p.exchangeLive)
 	mux.HandleFunc("GET /events", p.events)
+	mux.HandleFunc("GET /governance", p.governance)
+	mux.HandleFunc("GET /monitoring", p.monitoring)
 	mux.HandleFunc("GET /integrity", p.integrity)
 	mux.HandleFunc("POST /integrity", p.verify)
 	mux.HandleFunc("GET /connect", p.connect)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		p.failed(w, r, &serve.Error{
 			Status: http.StatusNotFound, Message: "there is no page " + r.URL.Path,
-			Hint: "pages are /, /exchanges/ID, /events, /integrity and /connect",
+			Hint: "pages are /, /exchanges/ID, /events, /governance, /monitoring, /integrity and /connect",
 		})
 	})
 	return mux

@@ -44,10 +44,10 @@ func people(w *world) map[string]sample {
 func paths(all map[string]sample) []string {
 	out := []string{
 		"/", "/?since=all", "/?since=all&as=table", "/?user=nobody", "/?flag=secret&status=complete", "/?conversation=c-1", "/events",
-		"/events?type=monitoring.heartbeat", "/events?type=none.such", "/integrity", "/connect",
+		"/events?type=monitoring.heartbeat", "/events?type=none.such", "/events?log=security", "/governance", "/monitoring", "/monitoring?model=none", "/integrity", "/connect",
 	}
 	for _, s := range all {
-		for _, view := range []string{"", "?view=raw", "?view=headers", "?view=json"} {
+		for _, view := range []string{"", "?view=raw", "?view=headers", "?view=json", "?view=lineage"} {
 			out = append(out, "/exchanges/"+s.id.String()+view)
 		}
 	}
@@ -150,7 +150,7 @@ func TestPages(t *testing.T) {
 
 func TestServeSaysNoDemo(t *testing.T) {
 	w := newWorld(t, false)
-	for _, path := range []string{"/", "/events", "/integrity", "/connect"} {
+	for _, path := range []string{"/", "/events", "/governance", "/monitoring", "/integrity", "/connect"} {
 		if body := w.page(path); strings.Contains(body, `class="demo"`) {
 			t.Errorf("%s of a real log says demo", path)
 		}

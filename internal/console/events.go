@@ -3,19 +3,12 @@ package console
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/steno-audit/steno"
 	"github.com/steno-audit/steno/internal/serve"
 )
-
-// eventTypes are those that are offered; the address takes any.
-var eventTypes = []string{
-	"inference.request", "inference.response", "inference.response_part", "inference.call", "security.alert", "security.auth_failed", "security.record_read",
-	"security.key_created", "security.key_revoked", "governance.model_approved", "monitoring.log_created", "monitoring.source_started",
-	"monitoring.source_stopped", "monitoring.heartbeat", "monitoring.log_gap", "monitoring.tail_discarded", "monitoring.clock_stepped",
-	"monitoring.insecure_listener", "compliance.day_key_opened", "compliance.day_key_destroyed", "compliance.erasure_requested",
-	"compliance.erasure_completed",
-}
 
 // eventsView is the page of all records.
 type eventsView struct {
@@ -43,13 +36,16 @@ func (p *pages) events(w http.ResponseWriter, r *http.Request) {
 		p.failed(w, r, err)
 		return
 	}
-	v := &eventsView{frame: p.frame("Events", "events", ""), Filter: f, Rows: page.Rows, More: page.More, Types: slices.Clone(eventTypes)}
+	v := &eventsView{frame: p.frame("Events", "events", ""), Filter: f, Rows: page.Rows, More: page.More, Types: steno.EventTypes()}
 	if len(v.Rows) > 0 {
 		v.Older = v.Rows[0].Position().String()
 	}
 	slices.Reverse(v.Rows)
 	if t := f.get("type"); t != "" && !slices.Contains(v.Types, t) {
 		v.Types = append(v.Types, t)
+	}
+	if l := f.get("log"); l != "" {
+		v.Types = slices.DeleteFunc(v.Types, func(t string) bool { return !strings.HasPrefix(t, l+".") && t != f.get("type") })
 	}
 	p.show(w, r, http.StatusOK, eventsPage(v))
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -17,13 +18,24 @@ import (
 )
 
 // views are the ways to look at an exchange, each with its key.
-var views = []struct{ Name, Words string }{{"", "Conversation"}, {"raw", "Raw"}, {"headers", "Headers"}, {"json", "JSON"}}
+var views = []viewName{{"", "Conversation"}, {"raw", "Raw"}, {"headers", "Headers"}, {"json", "JSON"}, {"lineage", "Lineage"}}
+
+type viewName struct{ Name, Words string }
 
 // exchangeView is the page of an exchange, or of an event.
 type exchangeView struct {
 	frame
 	X    *serve.Exchange
 	View string
+	Made *serve.Lineage // of the view of that name
+}
+
+// views are those of an exchange; an event that belongs to no call has no lineage.
+func (v *exchangeView) views() []viewName {
+	if v.X.Kind == "event" {
+		return views[:len(views)-1]
+	}
+	return views
 }
 
 func (p *pages) exchange(w http.ResponseWriter, r *http.Request) {
@@ -35,8 +47,8 @@ func (p *pages) exchange(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	view := q.Get("view")
-	if !slices.ContainsFunc(views, func(v struct{ Name, Words string }) bool { return v.Name == view }) {
-		p.failed(w, r, &serve.Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("there is no view %q", view), Hint: "there are raw, headers and json; without one it is the conversation"})
+	if !slices.ContainsFunc(views, func(v viewName) bool { return v.Name == view }) {
+		p.failed(w, r, &serve.Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("there is no view %q", view), Hint: "there are raw, headers, json and lineage; without one it is the conversation"})
 		return
 	}
 	x, err := p.r.Exchange(r.Context(), serve.ActorOf(r), r.PathValue("id"), serve.Options{Reveal: q.Get("reveal") == "1"})
@@ -51,6 +63,12 @@ func (p *pages) exchange(w http.ResponseWriter, r *http.Request) {
 	v := &exchangeView{frame: p.frame(title, "exchanges", ""), X: x, View: view}
 	if x.Kind == "event" {
 		v.Page = "events"
+	}
+	if view == "lineage" {
+		if v.Made, err = p.r.Lineage(r.Context(), serve.ActorOf(r), x.ID.String()); err != nil {
+			p.failed(w, r, err)
+			return
+		}
 	}
 	p.show(w, r, http.StatusOK, exchangePage(v))
 }
@@ -299,6 +317,9 @@ func documentName(d *serve.Document) string {
 	}
 	return "document without a name"
 }
+
+// documentKey is what a document is searched for by.
+func documentKey(d *serve.Document) string { return cmp.Or(d.ID, d.VectorID, d.Title) }
 
 func documentMembers(d *serve.Document) []parameter {
 	var out []parameter

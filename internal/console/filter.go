@@ -31,7 +31,7 @@ type filter struct {
 }
 
 // filterNames are the parameters of the lists, in the order in which they are shown.
-var filterNames = []string{"user", "model", "flag", "status", "conversation", "type", "exchange", "since", "until", "before", "as"}
+var filterNames = []string{"user", "model", "flag", "status", "conversation", "document", "prompt", "log", "type", "exchange", "since", "until", "before", "as"}
 
 func readFilter(r *http.Request, path string) (filter, error) {
 	f := filter{path, url.Values{}}
@@ -111,7 +111,10 @@ type chip struct {
 func (f filter) query(now time.Time) (serve.Query, error) {
 	q := serve.Query{
 		User: f.get("user"), Model: f.get("model"), Flag: f.get("flag"), Status: f.get("status"), Conversation: f.get("conversation"),
-		Type: f.get("type"), Limit: pageRows,
+		Document: f.get("document"), Prompt: f.get("prompt"), Type: f.get("type"), Log: f.get("log"), Limit: pageRows,
+	}
+	if q.Log != "" && !slices.Contains(serve.Logs, q.Log) {
+		return q, badFilter("log", q.Log, serve.Logs)
 	}
 	if q.Flag != "" && !slices.Contains(steno.Flags, steno.Flag(q.Flag)) {
 		return q, badFilter("flag", q.Flag, flagNames())

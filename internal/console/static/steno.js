@@ -144,7 +144,7 @@
 
   // Keys.
   const dialog = $("#keys");
-  const goes = { e: "/", v: "/events", i: "/integrity", c: "/connect" };
+  const goes = { e: "/", v: "/events", g: "/governance", m: "/monitoring", i: "/integrity", c: "/connect" };
   let waiting = 0;
   $("#help").addEventListener("click", () => dialog.showModal());
   document.addEventListener("keydown", (e) => {
