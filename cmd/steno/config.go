@@ -297,10 +297,12 @@ func (c *credential) UnmarshalYAML(unmarshal func(any) error) error {
 	var keys map[string]any
 	if unmarshal(&keys) == nil {
 		if _, ok := keys["aws"]; ok {
-			c.AWS = &awsCredential{}
-			return unmarshal(&struct {
-				AWS *awsCredential `yaml:"aws"`
-			}{c.AWS})
+			var of struct {
+				AWS awsCredential `yaml:"aws"`
+			}
+			err := unmarshal(&of)
+			c.AWS = &of.AWS
+			return err
 		}
 	}
 	return unmarshal(&c.Secret)
