@@ -112,7 +112,7 @@ type retentionConfig struct {
 // byteSize is a number of bytes, written 1048576, 64KiB, 64MiB or 1GiB.
 type byteSize int64
 
-// defaultConfig needs no file: it listens on loopback and forwards to OpenAI and Anthropic.
+// defaultConfig needs no file: it listens on loopback and forwards to OpenAI, Anthropic and Google.
 func defaultConfig(getenv func(string) string) *config {
 	up := func(dialect, url, env string) upstreamConfig {
 		c := credential{Passthrough: true}
@@ -129,6 +129,7 @@ func defaultConfig(getenv func(string) string) *config {
 			Upstreams: map[string]upstreamConfig{
 				"openai":    up("openai", "https://api.openai.com", "OPENAI_API_KEY"),
 				"anthropic": up("anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY"),
+				"gemini":    up("gemini", "https://generativelanguage.googleapis.com", "GEMINI_API_KEY"),
 			},
 		},
 		Console:   consoleConfig{Listen: "127.0.0.1:4601"},
