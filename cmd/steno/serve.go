@@ -35,8 +35,8 @@ func serveCommand() *cobra.Command {
 		Short: "Run the gateway and the console",
 		Long: `Run the gateway and the console.
 
-Without a configuration file the upstreams are openai and anthropic; their keys come from OPENAI_API_KEY and
-ANTHROPIC_API_KEY where set, else the caller's own key is passed through.`,
+Without a configuration file the upstreams are openai, anthropic and gemini; their keys come from OPENAI_API_KEY,
+ANTHROPIC_API_KEY and GEMINI_API_KEY where set, else the caller's own key is passed through.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(f, os.Getenv)
