@@ -180,6 +180,9 @@ func (a *answer) head(n int) {
 func (a *answer) error(n int) bool {
 	t := a.reader.tape
 	e := t.get(n, "error")
+	if !t.has(e) && t.is(t.get(n, "object"), "error") { // Mistral, vLLM
+		e = n
+	}
 	if !t.has(e) {
 		return false
 	}

@@ -36,6 +36,10 @@ func openAICall(method, path string) (api, operation string) {
 			return "responses", "chat"
 		case "/embeddings":
 			return "embeddings", "embeddings"
+		case "/chat": // Writer
+			return "chat_completions", "chat"
+		case "/rerank": // Voyage, Jina, vLLM
+			return "rerank", "rerank"
 		}
 	}
 	// A background response is asked for again, or cancelled, by its id; its usage may be seen more than once.
@@ -60,6 +64,10 @@ func (openAI) object(a *answer, n int) {
 		a.head(n)
 		a.usage.openAI(t, t.get(n, "usage"))
 		a.known = t.shape(t.get(n, "data")) == array
+	case "rerank":
+		a.head(n)
+		a.usage.openAI(t, t.get(n, "usage"))
+		a.known = t.shape(t.get(n, "data")) == array || t.shape(t.get(n, "results")) == array
 	case "models":
 		a.models(n)
 	}

@@ -12,10 +12,14 @@ const (
 	Anthropic = "anthropic"
 	Bedrock   = "bedrock" // Amazon's runtime
 	Gemini    = "gemini"  // Google's Gemini API and Vertex AI
+	Azure     = "azure"   // Azure OpenAI
+	Mistral   = "mistral"
+	Cohere    = "cohere"
+	Ollama    = "ollama"
 )
 
 // Dialects are the names that an upstream's dialect may have.
-var Dialects = []string{OpenAI, Anthropic, Bedrock, Gemini}
+var Dialects = []string{OpenAI, Anthropic, Azure, Bedrock, Cohere, Gemini, Mistral, Ollama}
 
 // Call is a kind of call in a dialect.
 type Call struct {
@@ -47,6 +51,14 @@ func (c Call) grammar() grammar {
 		return bedrock{}
 	case Gemini:
 		return c.google()
+	case Azure:
+		return azure{}
+	case Mistral:
+		return mistral{}
+	case Cohere:
+		return cohere{}
+	case Ollama:
+		return c.ollama()
 	default:
 		return openAI{}
 	}
@@ -80,9 +92,13 @@ func RouteAs(dialect, method, path string) Call {
 	return c
 }
 
-// unversioned is a path without the /v1 that may stand in the upstream's address instead.
+// unversioned is a path without the /v1 that may stand in the upstream's address instead, and without what compatible
+// servers have before it: /openai/v1, /api/v1, /inference/v1, or /beta in its place.
 func unversioned(path string) string {
-	return "/" + strings.Trim(strings.TrimPrefix(path, "/v1/"), "/")
+	if _, rest, ok := strings.Cut(path, "/v1/"); ok {
+		path = rest
+	}
+	return "/" + strings.Trim(strings.TrimPrefix(path, "/beta/"), "/")
 }
 
 // converses says whether the call goes on with what was said before; otherwise its inputs stand beside each other.

@@ -16,6 +16,9 @@ const (
 	previousMember                 // the answer that the call goes on from
 	modelMember
 	identityMember
+	historyMember // messages that were all said before
+	messageMember // the user's new message
+	mediaMember   // images that belong to the words
 )
 
 func memberOf(name string) member {
@@ -24,10 +27,16 @@ func memberOf(name string) member {
 		return turnsMember
 	case "prompt":
 		return promptMember
-	case "suffix", "promptVariables", "textToImageParams", "text_prompts", "singleEmbeddingParams", "segmentedEmbeddingParams",
+	case "suffix", "query", "texts", "tool_results", "promptVariables", "textToImageParams", "text_prompts", "singleEmbeddingParams", "segmentedEmbeddingParams",
 		"content", "generateContentRequest", "generate_content_request", "batch":
 		return wordsMember
-	case "system", "instructions", "systemInstruction", "system_instruction":
+	case "chat_history":
+		return historyMember
+	case "message":
+		return messageMember
+	case "images":
+		return mediaMember
+	case "system", "instructions", "preamble", "template", "systemInstruction", "system_instruction":
 		return systemMember
 	case "prediction":
 		return predictionMember

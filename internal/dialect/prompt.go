@@ -119,6 +119,26 @@ func (p *requestParser) turns(v int) {
 	})
 }
 
+// past reads messages that were all said before.
+func (p *requestParser) past(v int) {
+	t := p.reader.tape
+	if t.shape(v) != array {
+		p.cut.loose = true
+		return
+	}
+	p.each(v, func(el int) steno.Kind {
+		p.Prompt.Messages++
+		p.history = true
+		p.reader.items = p.reader.items[:0]
+		p.reader.message(el)
+		p.texts(false)
+		if p.reader.role(el) == systemRole {
+			return steno.KindSystem
+		}
+		return steno.KindHistory
+	})
+}
+
 // simple reads a value that is words of one origin as one piece.
 func (p *requestParser) simple(v int, origin string, kind steno.Kind) {
 	if !p.reader.has(v) {

@@ -71,7 +71,7 @@ func (r *reader) message(n int) {
 		r.block(n, origin, kind)
 		return
 	}
-	for _, name := range [...]string{"reasoning_content", "reasoning", "thinking"} {
+	for _, name := range [...]string{"reasoning_content", "reasoning", "thinking", "tool_plan"} {
 		if v := r.get(n, name); r.shape(v) == text && r.nonEmpty(v) {
 			r.words(v, origin, steno.KindReasoning)
 		}
@@ -79,6 +79,10 @@ func (r *reader) message(n int) {
 	first := len(r.items)
 	r.content(r.get(n, "content"), origin, kind)
 	r.geminiParts(r.get(n, "parts"), origin, kind)
+	r.words(r.get(n, "message"), origin, kind) // Cohere's version 1
+	for el := range r.elements(r.get(n, "images")) {
+		r.media(el, "image")
+	}
 	if id := r.get(n, "tool_call_id"); kind == steno.KindToolResult && r.detail && id != 0 {
 		for i := first; i < len(r.items); i++ {
 			r.items[i].id = r.str(id, maxName)
@@ -235,7 +239,7 @@ func (r *reader) block(n int, origin string, kind steno.Kind) {
 	case "refusal":
 		r.refused(r.get(n, "refusal"), origin)
 	case "thinking":
-		r.words(r.get(n, "thinking"), origin, steno.KindReasoning)
+		r.content(r.get(n, "thinking"), origin, steno.KindReasoning)
 	case "reasoning", "reasoning_text":
 		r.words(r.get(n, "text"), origin, steno.KindReasoning)
 		r.content(r.get(n, "summary"), origin, steno.KindReasoning)
@@ -324,6 +328,11 @@ func (r *reader) hostedCall(n int, typ string) bool {
 
 // document reads a document or search_result block.
 func (r *reader) document(n int, typ string) {
+	if d := r.get(n, "document"); r.shape(d) == object { // Cohere
+		r.docs.add(steno.Document{ID: r.str(r.get(d, "id"), maxName), Title: r.str(r.get(d, "title"), maxTitle), Origin: "document"})
+		r.anyValue(r.get(d, "data"), "document", steno.KindContext, 0)
+		return
+	}
 	src := r.get(n, "source")
 	doc := steno.Document{Title: r.str(r.get(n, "title"), maxTitle), Origin: "document"}
 	if typ == "search_result" {
@@ -488,11 +497,11 @@ func (r *reader) role(n int) role {
 	t := r.tape
 	if v := t.get(n, "role"); v != 0 {
 		switch string(t.bytes(v)) {
-		case "system", "developer":
+		case "system", "developer", "SYSTEM", "System":
 			return systemRole
-		case "assistant", "model":
+		case "assistant", "model", "CHATBOT", "Chatbot", "chatbot":
 			return modelRole
-		case "tool", "function":
+		case "tool", "function", "TOOL", "Tool":
 			return toolRole
 		}
 		for el := range t.elements(t.get(n, "content")) {

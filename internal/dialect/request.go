@@ -127,6 +127,14 @@ func (p *requestParser) member(name string, v int) {
 	switch memberOf(name) {
 	case turnsMember:
 		p.turns(v)
+	case historyMember:
+		p.past(v)
+	case messageMember:
+		p.simple(v, "user", steno.KindInput)
+		p.Prompt.Messages++
+		p.Prompt.New++
+	case mediaMember:
+		p.whole(v, steno.KindInput)
 	case promptMember:
 		if t.shape(v) == object { // a prompt kept by the provider
 			p.Prompt.Name, p.Prompt.Version = t.str(t.get(v, "id"), maxName), t.str(t.get(v, "version"), maxName)

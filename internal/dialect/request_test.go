@@ -28,6 +28,11 @@ var allCalls = []Call{
 	{Dialect: Anthropic, API: "count_tokens", Operation: "count_tokens"},
 	{Dialect: OpenAI},
 	{},
+	{Dialect: Ollama, API: "chat", Operation: "chat"},
+	{Dialect: Ollama, API: "generate", Operation: "text_completion"},
+	{Dialect: Cohere, API: "v1_chat", Operation: "chat"},
+	{Dialect: Cohere, API: "v2_chat", Operation: "chat"},
+	{Dialect: Mistral, API: "fim_completions", Operation: "text_completion"},
 }
 
 // listing writes pieces as lines `kind bytes`, marks with their place.

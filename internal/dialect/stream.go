@@ -27,6 +27,7 @@ type Stream struct {
 	nest   nesting
 
 	hold     int  // where what is held back begins; -1: nowhere
+	unmarked bool // no [DONE] is to come: Writer, who sends a message beside each delta
 	soft     bool // held only because every choice has finished: an unfinished one undoes it
 	finished bool
 	first    bool
@@ -83,7 +84,7 @@ func (s *Stream) Feed(p []byte) (release int) {
 func (s *Stream) FirstToken() bool { return s.first }
 
 // Finished says whether a terminal event was seen. A stream that ends without one was cut. More bytes may follow one.
-func (s *Stream) Finished() bool { return s.finished }
+func (s *Stream) Finished() bool { return s.finished || s.soft && s.unmarked }
 
 // event reads an event's data and decides what is held back.
 func (s *Stream) event(data []byte, end int) {
@@ -131,6 +132,9 @@ func (s *Stream) chunk(end int) {
 	}
 	a.head(root)
 	a.usage.openAI(t, t.get(root, "usage"))
+	if groq := t.get(root, "x_groq"); groq != 0 && t.has(t.get(groq, "usage")) {
+		a.usage.openAI(t, t.get(groq, "usage"))
+	}
 	a.promptFilter(root)
 	choices := t.get(root, "choices")
 	a.known = a.known || t.shape(choices) == array
@@ -139,6 +143,7 @@ func (s *Stream) chunk(end int) {
 		index := t.index(t.get(c, "index"), i)
 		i++
 		s.delta(t.get(c, "delta"), index)
+		s.unmarked = s.unmarked || t.has(t.get(c, "message"))
 		s.fragment(t.get(c, "text"), slot{choice: index, field: 'c'}, item{origin: "output"})
 		a.ended(c, index)
 	}
@@ -149,7 +154,9 @@ func (s *Stream) chunk(end int) {
 	switch {
 	case s.finished:
 	case done && s.hold < 0:
-		s.hold, s.soft = end, true
+		if s.hold, s.soft = end, true; s.unmarked {
+			s.hold = s.from
+		}
 	case !done && s.soft:
 		s.hold, s.soft = -1, false
 	}
@@ -165,6 +172,9 @@ func (s *Stream) delta(d, choice int) {
 	content := t.get(d, "content")
 	s.fragment(content, slot{choice: choice, field: 'c'}, words)
 	for el := range t.elements(content) { // some send blocks
+		for th := range t.elements(t.get(el, "thinking")) { // Mistral
+			s.fragment(t.get(th, "text"), slot{choice: choice, field: 't'}, item{origin: "output", kind: steno.KindReasoning})
+		}
 		s.fragment(t.get(el, "text"), slot{choice: choice, field: 'c'}, words)
 	}
 	s.fragment(t.get(d, "refusal"), slot{choice: choice, field: 'r'}, item{origin: "output", refusal: true})
@@ -278,7 +288,7 @@ func (s *Stream) Response(status int, h http.Header) *Response {
 	r := &Response{Understood: a.known || a.failed != "" || s.fed == 0}
 	switch {
 	case a.usage.marked:
-	case s.finished && a.failed == "":
+	case s.Finished() && a.failed == "":
 		a.usage.final = true
 	case !s.soft:
 		a.usage.final = false // counts in every chunk, and the last is missing
@@ -287,7 +297,7 @@ func (s *Stream) Response(status int, h http.Header) *Response {
 	r.headers(status, h)
 	r.Result.Bytes = int64(s.fed)
 	switch {
-	case r.Result.End != steno.EndComplete || s.finished || a.call.API == "":
+	case r.Result.End != steno.EndComplete || s.Finished() || a.call.API == "":
 	case s.soft:
 		r.Result.End, r.Result.EndDetail = steno.EndUpstreamCut, "the stream ended after its finish reason but without "+s.framing.end()
 	default:

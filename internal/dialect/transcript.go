@@ -81,6 +81,21 @@ func (s *script) request() []Turn {
 			if tools := s.tools(v); len(tools.Parts) > 0 {
 				offered = append(offered, tools)
 			}
+		case historyMember:
+			history = true
+			for el := range t.elements(v) {
+				s.reader.items = s.reader.items[:0]
+				s.reader.message(el)
+				s.turn(Turn{Role: s.reader.role(el).speaker(), Parts: s.parts(steno.KindHistory)})
+			}
+		case messageMember:
+			s.simple(v, "user", steno.KindInput)
+		case mediaMember:
+			s.reader.items = s.reader.items[:0]
+			for el := range t.elements(v) {
+				s.reader.media(el, "image")
+			}
+			s.turn(Turn{Role: "user", Parts: s.parts(steno.KindInput), New: true})
 		case turnsMember:
 			history = s.messages(v) || history
 		case promptMember:

@@ -43,6 +43,7 @@ func (u *usage) openAI(t *tape, n int) {
 	for _, name := range [...]string{"completion_tokens_details", "output_tokens_details"} {
 		take(&u.reasoning, t.integer(t.get(t.get(n, name), "reasoning_tokens")))
 	}
+	take(&u.cacheRead, t.integer(t.get(n, "prompt_cache_hit_tokens"))) // DeepSeek
 	u.final = true
 }
 
