@@ -44,11 +44,18 @@ func (c *cutter) add(start, end int, kind steno.Kind) {
 // mark notes cache marks in the value n of the tape, to be cut out of the pieces they stand in.
 func (c *cutter) mark(t *tape, n int) {
 	for k := n + 1; k < int(t.nodes[n].next) && len(c.marks) < maxMarks; k++ {
-		if t.nodes[k].shape != key || !t.is(k, "cache_control") {
+		if t.nodes[k].shape != key {
 			continue
 		}
 		start, _ := t.place(k)
 		_, end := t.place(k + 1)
+		switch {
+		case t.is(k, "cache_control"):
+		case t.is(k, "cachePoint") && k-1 > n && t.nodes[k-1].shape == object && t.nodes[k-1].next == t.nodes[k+1].next:
+			start, end = t.place(k - 1) // Converse's is a block of its own
+		default:
+			continue
+		}
 		before := start
 		for before > 0 && isSpace(t.src[before-1]) {
 			before--
@@ -133,4 +140,6 @@ func split(out []steno.Piece, kind steno.Kind, b []byte) []steno.Piece {
 }
 
 // hasMarks says whether it is worth looking for marks.
-func hasMarks(body []byte) bool { return bytes.Contains(body, []byte(`cache_control`)) }
+func hasMarks(body []byte) bool {
+	return bytes.Contains(body, []byte("cache_control")) || bytes.Contains(body, []byte("cachePoint"))
+}
