@@ -232,12 +232,13 @@ func (x *roundTrip) hold(req *http.Request, resp *http.Response) io.ReadCloser {
 	return b
 }
 
-// heldBody passes an answer on as far as may be, and records it. The mutex guards all but from: parts are also recorded
-// by a timer.
+// heldBody passes an answer on as far as may be, and records it. Reading has from and over for itself; the mutex guards what
+// changes of the rest: parts are also recorded by a timer.
 type heldBody struct {
 	x       *roundTrip
 	ctx     context.Context
 	from    io.ReadCloser
+	over    error // what reading it came to
 	status  int
 	length  int64
 	headers http.Header
@@ -266,11 +267,16 @@ func (b *heldBody) Read(p []byte) (int, error) {
 		if n, err, ok := b.give(p); ok {
 			return n, err
 		}
+		if b.over != nil { // not before what may be shown was given: the record takes its time
+			b.conclude(b.over)
+			continue
+		}
 		if cap(buf) == 0 {
 			buf = make([]byte, 32<<10)
 		}
 		n, err := b.from.Read(buf)
-		b.take(buf[:n], err)
+		b.take(buf[:n])
+		b.over = err
 	}
 }
 
@@ -288,31 +294,32 @@ func (b *heldBody) give(p []byte) (int, error, bool) {
 }
 
 // take keeps what was received, and makes durable what has to be before it is shown.
-func (b *heldBody) take(p []byte, err error) {
+func (b *heldBody) take(p []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.result != nil {
+	if b.result != nil || len(p) == 0 {
 		return // it was closed meanwhile
 	}
-	if len(p) > 0 {
-		if b.firstByte.IsZero() {
-			b.firstByte = time.Now().UTC()
-			b.timer = time.AfterFunc(showFor, b.tick)
-		}
-		b.kept = append(b.kept, p...)
-		b.received += int64(len(p))
-		free := b.holder.feed(p)
-		if free > b.recorded+showParts {
-			if partErr := b.part(); partErr != nil {
-				b.finish(partErr, nil)
-				return
-			}
-		}
-		b.free = max(b.free, free)
+	if b.firstByte.IsZero() {
+		b.firstByte = time.Now().UTC()
+		b.timer = time.AfterFunc(showFor, b.tick)
 	}
-	if err == nil {
-		return
+	b.kept = append(b.kept, p...)
+	b.received += int64(len(p))
+	free := b.holder.feed(p)
+	if free > b.recorded+showParts {
+		if err := b.part(); err != nil {
+			b.finish(err, nil)
+			return
+		}
 	}
+	b.free = max(b.free, free)
+}
+
+// conclude records the end that reading came to.
+func (b *heldBody) conclude(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	r := &Result{End: EndComplete}
 	if err != io.EOF {
 		r.End, r.EndDetail = EndUpstreamCut, "the upstream broke off"
