@@ -198,9 +198,16 @@ func (t *Table) find(provider, model, day string, prompt int64) (row, bool) {
 
 // names lists what a model may be called in the table, most exact first: its
 // own name, then the name without a snapshot's date. A fine-tuned model
-// (ft:BASE:ORG:NAME:ID) goes by its base.
+// (ft:BASE:ORG:NAME:ID) goes by its base, an ARN by what it ends with, and
+// Bedrock's ids also without the version of the model's interface (-v1:0).
 func names(model string) []string {
 	m := strings.ToLower(model)
+	if strings.HasPrefix(m, "arn:") {
+		m = m[strings.LastIndexByte(m, '/')+1:]
+	}
+	if short := unversioned(m); short != m {
+		return append([]string{m}, names(short)...)
+	}
 	if rest, ok := strings.CutPrefix(m, "ft:"); ok {
 		base, _, _ := strings.Cut(rest, ":")
 		m = "ft:" + base
@@ -209,6 +216,15 @@ func names(model string) []string {
 		return []string{m, base}
 	}
 	return []string{m}
+}
+
+// unversioned drops "-v1:0" or "-v2" from the end of a name.
+func unversioned(m string) string {
+	i := strings.LastIndex(m, "-v")
+	if i < 1 || i+2 == len(m) || strings.Trim(m[i+2:], "0123456789:") != "" {
+		return m
+	}
+	return m[:i]
 }
 
 // undated drops "-2024-08-06", "-20241022", "@20241022" or "-latest" from the
