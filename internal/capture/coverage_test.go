@@ -60,7 +60,7 @@ type sample struct {
 
 var samples []sample
 
-// noCell says why a cell is empty: by "dialect api column", "api column" or "operation column", in this order.
+// noCell says why a cell is empty: by "dialect api column", "api column", "operation column", "dialect column" or "column", in this order.
 var noCell = map[string]string{}
 
 func (s *sample) call() dialect.Call {
@@ -443,7 +443,7 @@ func whyEmpty(d, api, column string) string {
 			op = c.Operation
 		}
 	}
-	for _, key := range []string{d + " " + api + " " + column, api + " " + column, op + " " + column, d + " " + column} {
+	for _, key := range []string{d + " " + api + " " + column, api + " " + column, op + " " + column, d + " " + column, column} {
 		if r := noCell[key]; r != "" {
 			return r
 		}

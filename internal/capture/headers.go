@@ -90,6 +90,8 @@ func outboundHeaders(in http.Header, up *Upstream, c caller, path string) http.H
 		return out
 	}
 	switch {
+	case up.Dialect == dialect.Azure:
+		out.Set("Api-Key", up.Credential)
 	case up.Dialect == dialect.Anthropic:
 		out.Set("X-Api-Key", up.Credential)
 	case up.Dialect == dialect.Gemini && up.googleKey(path):

@@ -192,6 +192,9 @@ func (a *answer) error(n int) bool {
 	a.failed = a.errorType(e)
 	if a.failed == "content_filter" {
 		a.refuse("content_filter", "in", nil)
+		inner := t.get(e, "innererror") // Azure's verdicts
+		a.filtered(t.get(inner, "content_filter_result"), "in")
+		a.filtered(t.get(inner, "content_filter_results"), "in")
 	}
 	return true
 }
