@@ -37,8 +37,9 @@ type sample struct {
 	header  map[string]string
 	request string
 
-	status      int    // 0 = 200
-	contentType string // "" = application/json
+	status      int               // 0 = 200
+	contentType string            // "" = application/json
+	says        map[string]string // other headers of the answer
 	answer      string
 
 	// What has to be on record. Members that are empty are not looked at, apart from end.
@@ -170,6 +171,9 @@ func (u *samplesUpstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", u.s.contentType)
 	if u.s.contentType == "" {
 		h.Set("Content-Type", "application/json")
+	}
+	for k, v := range u.s.says {
+		h.Set(k, v)
 	}
 	answer := u.s.answer
 	if !u.s.streamed() {
