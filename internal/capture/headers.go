@@ -80,16 +80,14 @@ func outboundHeaders(in http.Header, up *Upstream, c caller, path string) http.H
 	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"} {
 		out.Del(name)
 	}
-	if up.AWS != nil {
-		for _, name := range callersSignature {
-			out.Del(name)
-		}
-		return out // it is signed when it is whole
+	for _, name := range callersSignature {
+		out.Del(name)
 	}
 	if up.Passthrough() {
 		return out
 	}
 	switch {
+	case up.AWS != nil: // it is signed when it is whole
 	case up.Dialect == dialect.Azure:
 		out.Set("Api-Key", up.Credential)
 	case up.Dialect == dialect.Anthropic:

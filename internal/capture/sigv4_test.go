@@ -213,6 +213,42 @@ func TestTheCallersSignatureHolds(t *testing.T) {
 	}
 }
 
+// Signers write the host as they were given it, and so must who passes it on.
+func TestTheHostAsItWasSigned(t *testing.T) {
+	r := newRig(t, signedFor(t, callersKey, answers(converseAnswer)), func(c *Config) {
+		withBedrock(nil)(c)
+		u := *c.Upstreams[0].URL
+		u.Host = "localhost:" + u.Port()
+		c.Upstreams[0].URL = &u
+	})
+	host := "LocalHost" + r.hostOf()[strings.LastIndexByte(r.hostOf(), ':'):]
+	if resp, body, err := r.do(signedCall(r, callersKey, host, conversePath, converseRequest)); err != nil || resp.StatusCode != 200 {
+		t.Errorf("status %d, %v: %s", resp.StatusCode, err, body)
+	}
+}
+
+// Where steno has an API key, nothing of the caller's signature goes on.
+func TestASignatureGivesWayToAnAPIKey(t *testing.T) {
+	const key = "bedrock-api-key" + "-x"
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Get("Authorization"); got != "Bearer "+key {
+			t.Errorf("the upstream got %q", got)
+		}
+		for _, name := range callersSignature {
+			if v := r.Header.Get(name); v != "" {
+				t.Errorf("the upstream got %s: %s", name, v)
+			}
+		}
+		answers(converseAnswer).ServeHTTP(w, r)
+	}), func(c *Config) {
+		withBedrock(nil)(c)
+		c.Upstreams[0].Credential = key
+	})
+	if resp, body, err := r.do(signedCall(r, callersKey, "", conversePath, converseRequest, "X-Steno-Key", testKey)); err != nil || resp.StatusCode != 200 {
+		t.Errorf("status %d, %v: %s", resp.StatusCode, err, body)
+	}
+}
+
 func TestASignatureThatCannotHold(t *testing.T) {
 	for name, c := range map[string]struct {
 		call func(r *rig) *http.Request
@@ -273,4 +309,22 @@ func TestRegion(t *testing.T) {
 			t.Errorf("%s: region %q, %v", host, u.AWS.Region, err)
 		}
 	}
+}
+
+func FuzzSignatureOf(f *testing.F) {
+	f.Add("AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/bedrock/aws4_request, SignedHeaders=host;x-amz-date, Signature=00")
+	f.Add("AWS4-ECDSA-P256-SHA256 Credential=AKID/20260101/bedrock/aws4_request,SignedHeaders=Host,Signature=00")
+	f.Add("AWS4-HMAC-SHA256 Credential=/,=,,")
+	f.Add("Bearer x")
+	f.Fuzz(func(t *testing.T, header string) {
+		s, ok := signatureOf(header)
+		if ok != (s.accessKey != "") || ok && (!strings.HasPrefix(header, "AWS4-") || !strings.Contains(header, s.accessKey) || strings.Contains(s.accessKey, "/")) {
+			t.Errorf("%q is by %q, %v", header, s.accessKey, ok)
+		}
+		for _, name := range s.headers {
+			if name != strings.ToLower(name) {
+				t.Errorf("%q signs %q", header, name)
+			}
+		}
+	})
 }

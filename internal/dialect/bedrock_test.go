@@ -51,7 +51,7 @@ func TestBedrockPaths(t *testing.T) {
 		if got := RouteAs(Bedrock, c.method, c.path); got != c.want {
 			t.Errorf("%s %s is %+v, want %+v", c.method, c.path, got, c.want)
 		}
-		if got, ok := Route(c.method, c.path, http.Header{}); strings.HasPrefix(c.path, "/model/") && (!ok || got != c.want) {
+		if got, ok := Route(c.method, c.path, http.Header{"Anthropic-Version": {"2023-06-01"}}); strings.HasPrefix(c.path, "/model/") && (!ok || got != c.want) {
 			t.Errorf("%s %s alone is %+v, %v", c.method, c.path, got, ok)
 		}
 	}

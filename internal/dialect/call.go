@@ -64,18 +64,18 @@ func (c Call) grammar() grammar {
 	}
 }
 
-// Route says which call a request is, from its path without an upstream's prefix and without query: an
-// anthropic-version header makes it Anthropic's, else /v1/messages and /v1/complete do, /model/ and /guardrail/ make it
-// Bedrock's, a version that only Google has, a project or a method behind a colon Google's, else /v1/ makes it OpenAI's.
+// Route says which call a request is, from its path without an upstream's prefix and without query: /model/ and
+// /guardrail/ make it Bedrock's, else an anthropic-version header makes it Anthropic's, /v1/messages and /v1/complete do,
+// a version that only Google has, a project or a method behind a colon Google's, else /v1/ makes it OpenAI's.
 func Route(method, path string, h http.Header) (c Call, ok bool) {
 	path, _, _ = strings.Cut(path, "?")
 	switch {
+	case strings.HasPrefix(path, "/model/") || strings.HasPrefix(path, "/guardrail/"):
+		return RouteAs(Bedrock, method, path), true // Anthropic's own client for Bedrock sends the header too
 	case h.Get("anthropic-version") != "":
 		return RouteAs(Anthropic, method, path), true
 	case path == "/v1/messages" || strings.HasPrefix(path, "/v1/messages/") || path == "/v1/complete":
 		return RouteAs(Anthropic, method, path), true
-	case strings.HasPrefix(path, "/model/") || strings.HasPrefix(path, "/guardrail/"):
-		return RouteAs(Bedrock, method, path), true
 	case isGemini(method, path):
 		return RouteAs(Gemini, method, path), true
 	case strings.HasPrefix(path, "/v1/"):
