@@ -135,6 +135,9 @@ func (g *Gateway) takeResponse(x *exchange, d *steno.Draft, m *steno.Message, kn
 	}
 	var a *dialect.Response
 	var plain []byte
+	if given := d.Result; given != nil && given.Parts > parts {
+		complete, parts = false, given.Parts // another process had them
+	}
 	if complete {
 		plain, _ = dialect.Decode(whole, encoding, factBytes)
 		a = x.call.ParseResponse(m.Status, h, plain, usageRequested)
@@ -150,9 +153,7 @@ func (g *Gateway) takeResponse(x *exchange, d *steno.Draft, m *steno.Message, kn
 	res := a.Result
 	res.Status, res.Bytes, res.Parts = m.Status, int64(len(whole)), parts
 	endOf(&res, d.Result, d.Model, m.Status)
-	if given := d.Result; given != nil && res.ErrorType == "" {
-		res.ErrorType = given.ErrorType
-	}
+	fillResult(&res, d.Result)
 	if given := d.Result; given != nil && given.Cost != nil {
 		res.Cost = given.Cost
 	} else {
@@ -200,6 +201,27 @@ func endOf(res, given *steno.Result, m *steno.Model, status int) {
 		if res.End != given.End {
 			res.End, res.EndDetail = given.End, given.EndDetail
 		}
+	}
+}
+
+// fillResult adds what the submitter says and the bytes do not.
+func fillResult(res, given *steno.Result) {
+	if given == nil {
+		return
+	}
+	for _, s := range []struct {
+		to   *string
+		from string
+	}{{&res.ErrorType, given.ErrorType}, {&res.ID, given.ID}, {&res.RequestID, given.RequestID}, {&res.State, given.State}} {
+		if *s.to == "" {
+			*s.to = s.from
+		}
+	}
+	if len(res.FinishReasons) == 0 {
+		res.FinishReasons = given.FinishReasons
+	}
+	if given.Usage != nil && (res.Usage == nil || res.Usage.Input == nil && res.Usage.Output == nil) {
+		res.Usage = given.Usage
 	}
 }
 

@@ -2,13 +2,8 @@ package foreign
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/steno-audit/steno"
 )
@@ -17,18 +12,17 @@ import (
 // latency_ms, tokens_used, safety_flags, and what people write beside these. A member without a place goes into
 // system.details. origin.source is the member source or app; it stays empty where there is none.
 func Flat(raw []byte) (*steno.Submission, error) {
-	var m map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return nil, fmt.Errorf("it is no JSON object: %w", err)
+	m, err := fieldsOf(raw)
+	if err != nil {
+		return nil, err
 	}
-	f := &flat{members: m, out: &steno.Submission{Event: steno.Event{Type: "inference.call", Origin: &steno.Origin{}}}}
+	f := &flat{fields: m, out: &steno.Submission{Event: steno.Event{Type: "inference.call", Origin: &steno.Origin{}}}}
 	return f.out, f.read()
 }
 
 type flat struct {
-	members map[string]json.RawMessage
-	out     *steno.Submission
-	wrong   error
+	*fields
+	out *steno.Submission
 }
 
 func (f *flat) read() error {
@@ -71,69 +65,6 @@ func orNil[T any](v T, empty func(T) bool) *T {
 	return &v
 }
 
-func (f *flat) fail(format string, args ...any) {
-	if f.wrong == nil {
-		f.wrong = fmt.Errorf(format, args...)
-	}
-}
-
-// value takes a member; null is as good as none.
-func (f *flat) value(name string) json.RawMessage {
-	v := f.members[name]
-	delete(f.members, name)
-	if string(v) == "null" {
-		return nil
-	}
-	return v
-}
-
-// text takes a member that is a string, or a number where people count their users and events.
-func (f *flat) text(name string) string {
-	v := f.value(name)
-	if v == nil {
-		return ""
-	}
-	var s string
-	if json.Unmarshal(v, &s) == nil {
-		return s
-	}
-	var n json.Number
-	if json.Unmarshal(v, &n) == nil {
-		return n.String()
-	}
-	f.fail("%s is %s, it has to be a string", name, clip(v))
-	return ""
-}
-
-// number takes a member that is a number, or a string with one.
-func (f *flat) number(name string) *float64 {
-	v := f.value(name)
-	if v == nil {
-		return nil
-	}
-	n, ok := numberOf(v)
-	if !ok {
-		f.fail("%s is %s, it has to be a number", name, clip(v))
-	}
-	return &n
-}
-
-func numberOf(v json.RawMessage) (float64, bool) {
-	s := strings.TrimSpace(strings.Trim(string(v), `"`))
-	n, err := strconv.ParseFloat(s, 64)
-	return n, err == nil && n-n == 0 // neither infinite nor no number
-}
-
-func (f *flat) count(name string) *int64 { return wholeNumber(f.number(name)) }
-
-func wholeNumber(n *float64) *int64 {
-	if n == nil {
-		return nil
-	}
-	i := int64(*n)
-	return &i
-}
-
 func (f *flat) time() {
 	v := f.value("timestamp")
 	if v == nil {
@@ -148,43 +79,6 @@ func (f *flat) time() {
 	if assumed {
 		f.out.Origin.Assumed = []string{"time.zone"}
 	}
-}
-
-// zoned and unzoned are the ways in which logs write a time. Fractions of a second may follow the seconds in each.
-var (
-	zoned   = []string{time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05Z0700", "2006-01-02 15:04:05 Z0700", "2006-01-02 15:04:05 MST"}
-	unzoned = []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04"}
-)
-
-// parseTime reads a time as a string, or as a number of seconds or milliseconds since 1970. assumed says that it named no
-// zone, and is taken as UTC.
-func parseTime(v json.RawMessage) (t time.Time, assumed bool, err error) {
-	var s string
-	if json.Unmarshal(v, &s) != nil {
-		n, ok := numberOf(v)
-		if !ok || n < 0 || n > 1e14 {
-			return t, false, fmt.Errorf("%s, it has to be a time as in 2026-11-23T09:30:00Z", clip(v))
-		}
-		if n >= 1e11 { // seconds until the year 5138, milliseconds since 1973
-			n /= 1000
-		}
-		return time.UnixMicro(int64(n * 1e6)).UTC(), false, nil
-	}
-	s = strings.TrimSpace(s)
-	for _, layout := range zoned {
-		if t, err := time.Parse(layout, s); err == nil {
-			if name, offset := t.Zone(); offset == 0 && name != "" && name != "UTC" && name != "GMT" {
-				continue // an abbreviation whose offset is not known
-			}
-			return t, false, nil
-		}
-	}
-	for _, layout := range unzoned {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t, true, nil
-		}
-	}
-	return t, false, fmt.Errorf("%s, it has to be a time as in 2026-11-23T09:30:00Z", clip(v))
 }
 
 func (f *flat) result() {
@@ -328,23 +222,7 @@ func flagOf(name string) steno.Flag {
 
 // rest keeps what has no place of its own.
 func (f *flat) rest() {
-	for name, v := range f.members {
-		if string(v) == "null" {
-			delete(f.members, name)
-		}
+	if left := f.left(); len(left) > 0 {
+		f.out.System = &steno.System{Action: "logged", Details: left}
 	}
-	if len(f.members) > 0 {
-		f.out.System = &steno.System{Action: "logged", Details: maps.Clone(f.members)}
-	}
-}
-
-var errNoObject = errors.New("it is no JSON object")
-
-// clip shows a value in a line of a report.
-func clip(v []byte) string {
-	s := string(compact(v))
-	if len(s) > 40 {
-		s = s[:40] + "…"
-	}
-	return strconv.QuoteToASCII(s)
 }
