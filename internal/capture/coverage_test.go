@@ -162,35 +162,36 @@ type samplesUpstream struct {
 func (u *samplesUpstream) set(s *sample, cut int) { u.s, u.cut, u.hang = s, cut, false }
 
 func (u *samplesUpstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	now := *u // the next sample may be set while this one's connection is being cut
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
 	u.got = body
 	h := w.Header()
-	h.Set("Content-Type", u.s.contentType)
-	if u.s.contentType == "" {
+	h.Set("Content-Type", now.s.contentType)
+	if now.s.contentType == "" {
 		h.Set("Content-Type", "application/json")
 	}
-	for k, v := range u.s.says {
+	for k, v := range now.s.says {
 		h.Set(k, v)
 	}
-	answer := u.s.answer
-	if !u.s.streamed() {
+	answer := now.s.answer
+	if !now.s.streamed() {
 		h.Set("Content-Length", strconv.Itoa(len(answer)))
 	}
-	w.WriteHeader(max(u.s.status, 200))
-	if u.cut > 0 {
-		answer = answer[:u.cut]
+	w.WriteHeader(max(now.s.status, 200))
+	if now.cut > 0 {
+		answer = answer[:now.cut]
 	}
 	if _, err := io.WriteString(w, answer); err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	if u.cut > 0 {
+	if now.cut > 0 {
 		if err := http.NewResponseController(w).Flush(); err != nil {
 			panic(err)
 		}
-		if u.hang {
+		if now.hang {
 			<-r.Context().Done()
 		}
 		panic(http.ErrAbortHandler)
