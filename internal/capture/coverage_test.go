@@ -84,7 +84,7 @@ func (s *sample) cells() []string {
 			out = append(out, column)
 		}
 	}
-	whole := s.end == "" && s.status < 300 && (len(s.finish) > 0 || len(s.said) > 0 || s.usage != "" || s.answered != "")
+	whole := s.end == "" && s.status < 300 && (len(s.finish) > 0 || len(s.said) > 0 || s.usage != "" || s.answered != "" || s.asked != "")
 	add(whole && !s.streamed(), "plain")
 	add(whole && s.streamed(), "streamed")
 	add(len(s.tools) > 0, "tools")

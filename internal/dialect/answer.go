@@ -36,6 +36,9 @@ func (c Call) ParseResponse(status int, h http.Header, body []byte, usageRequest
 		r.Pieces = split(nil, steno.KindOutput, body)
 		return r
 	}
+	if c.unstructured(status, h) {
+		return c.whole(status, h, body)
+	}
 	t := newTape()
 	defer t.free()
 	a := newAnswer(c, t)

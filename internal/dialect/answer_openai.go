@@ -15,8 +15,12 @@ type openAI struct{}
 func (openAI) call(c *Call, method, path string) {
 	path = unversioned(path)
 	c.API, c.Operation = openAICall(method, path)
-	if c.API == "" && isModels(method, path) {
+	switch {
+	case c.API != "":
+	case isModels(method, path):
 		c.API, c.Operation = "models", "models"
+	default:
+		c.API, c.Operation = resource(method, path)
 	}
 }
 
@@ -70,6 +74,8 @@ func (openAI) object(a *answer, n int) {
 		a.known = t.shape(t.get(n, "data")) == array || t.shape(t.get(n, "results")) == array
 	case "models":
 		a.models(n)
+	default:
+		a.resource(n)
 	}
 }
 
@@ -85,6 +91,12 @@ func (openAI) event(s *Stream, typ string, end int) {
 		s.chunk(end)
 	case "responses":
 		s.responseEvent(typ)
+	case "runs":
+		s.runEvent(typ)
+	case "images":
+		s.imageEvent(typ)
+	case "transcriptions":
+		s.transcriptEvent(typ)
 	default:
 		s.failed()
 	}

@@ -107,7 +107,7 @@ func (c Call) converses() bool {
 		return false
 	}
 	switch c.Operation {
-	case "chat", "generate_content", "count_tokens", "retrieve", "":
+	case "chat", "generate_content", "count_tokens", "retrieve", "manage", "invoke_agent", "":
 		return true
 	}
 	return false
@@ -119,7 +119,7 @@ func (c Call) Generates() bool {
 	case "", "models", "count_tokens", "manage", "moderation":
 		return false
 	case "retrieve":
-		return c.API == "responses"
+		return c.API == "responses" || c.API == "runs"
 	}
 	return true
 }

@@ -19,6 +19,7 @@ const (
 	historyMember // messages that were all said before
 	messageMember // the user's new message
 	mediaMember   // images that belong to the words
+	resultsMember // what tools gave back
 )
 
 func memberOf(name string) member {
@@ -27,13 +28,15 @@ func memberOf(name string) member {
 		return turnsMember
 	case "prompt":
 		return promptMember
-	case "suffix", "query", "texts", "tool_results", "promptVariables", "textToImageParams", "text_prompts", "singleEmbeddingParams", "segmentedEmbeddingParams",
+	case "suffix", "query", "texts", "promptVariables", "textToImageParams", "text_prompts", "singleEmbeddingParams", "segmentedEmbeddingParams",
 		"content", "generateContentRequest", "generate_content_request", "batch":
 		return wordsMember
 	case "chat_history":
 		return historyMember
 	case "message":
 		return messageMember
+	case "tool_results", "tool_outputs":
+		return resultsMember
 	case "images":
 		return mediaMember
 	case "system", "instructions", "preamble", "template", "systemInstruction", "system_instruction":

@@ -232,6 +232,10 @@ func (r *reader) block(n int, origin string, kind steno.Kind) {
 	typ := string(r.bytes(r.get(n, "type")))
 	switch typ {
 	case "text", "input_text", "output_text", "summary_text":
+		if v := r.get(n, "text"); r.shape(v) == object { // of a thread
+			r.words(r.get(v, "value"), origin, kind)
+			r.citations(r.get(v, "annotations"))
+		}
 		r.words(r.get(n, "text"), origin, kind)
 		r.citations(r.get(n, "citations"))
 		r.citations(r.get(n, "annotations"))

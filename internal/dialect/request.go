@@ -52,6 +52,10 @@ func (c Call) ParseRequest(body []byte, h http.Header) *Request {
 	defer t.free()
 	p := requestParser{Request: r, call: c, cut: cutter{body: body}, marked: hasMarks(body)}
 	p.reader = reader{tape: t, docs: &p.documents}
+	if b := boundary(h); b != "" && c.API != "" && p.form(body, b) {
+		r.Understood, r.Model.Understood = true, true
+		return r
+	}
 	end := t.parse(body)
 	switch {
 	case end < 0:
@@ -129,6 +133,8 @@ func (p *requestParser) member(name string, v int) {
 		p.turns(v)
 	case historyMember:
 		p.past(v)
+	case resultsMember:
+		p.simple(v, "tool", steno.KindToolResult)
 	case messageMember:
 		p.simple(v, "user", steno.KindInput)
 		p.Prompt.Messages++

@@ -88,6 +88,8 @@ func (s *script) request() []Turn {
 				s.reader.message(el)
 				s.turn(Turn{Role: s.reader.role(el).speaker(), Parts: s.parts(steno.KindHistory)})
 			}
+		case resultsMember:
+			s.simple(v, "tool", steno.KindToolResult)
 		case messageMember:
 			s.simple(v, "user", steno.KindInput)
 		case mediaMember:

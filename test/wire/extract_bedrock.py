@@ -28,6 +28,8 @@ def read(gather, tell):
     """A reader: gather makes one answer of a stream's events, tell says what an answer says."""
 
     def reader(facts, exchange, request, answer):
+        if not request:
+            return False  # what was sent is not in the recording
         request = json.loads(request or b"null") or {}
         facts["asked"] = urllib.parse.unquote(facts["path"].split("/")[2])
         facts["messages"] = prompt_length(request)

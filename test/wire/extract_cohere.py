@@ -12,6 +12,7 @@ def start(facts, exchange, request, answer):
     facts["offered"] = [t["function"]["name"] if "function" in t else t["name"] for t in request.get("tools") or []]
     if exchange["status"] >= 300:
         facts["error"] = str(exchange["status"])
+        facts["response"] = json.loads(answer).get("id", "")
         return request, None
     if not facts["streamed"]:
         return request, json.loads(answer)

@@ -10,8 +10,20 @@ def compatible(reader):
 
     def read(facts, exchange, request, answer):
         path = exchange["path"].split("?")[0]
+        if answer.startswith(b'data: {"value"'):
+            return False  # Writer's stream of bare words
+        try:
+            json.loads(request)
+        except ValueError:
+            return False
         if not facts["streamed"] and exchange["status"] < 300:
             value = json.loads(answer)
+            if "error" in value:  # under a 200
+                facts["asked"] = deployment(path) or json.loads(request).get("model", "")
+                facts["refusal"] = value["error"]["code"] == "content_filter"
+                facts["messages"] = openai.prompt_length(json.loads(request))
+                facts["error"] = value["error"]["code"]
+                return None
             value.setdefault("id", "")
             for choice in value.get("choices", []):
                 choice.setdefault("index", 0)
@@ -27,10 +39,16 @@ def compatible(reader):
         facts["finish"] = [f for f in facts["finish"] if f]
         for call in facts["calls"]:
             call[2] = call[2] or "function"
-        if not facts["asked"] and "/deployments/" in path:
-            facts["asked"] = path.split("/deployments/")[1].split("/")[0]
+        facts["asked"] = deployment(path) or facts["asked"]
+        facts["refusal"] |= "content_filter" in facts["finish"]
+        return None
 
     return read
+
+
+def deployment(path):
+    """Azure's path names the deployment."""
+    return path.split("/deployments/")[1].split("/")[0] if "/deployments/" in path else ""
 
 
 def even(stream):
@@ -56,7 +74,12 @@ def rerank(facts, exchange, request, answer):
     facts["usage"] = openai.openai_usage(answer["usage"])
 
 
-CHAT, COMPLETIONS, EMBEDDINGS = (compatible(r) for r in (openai.chat, openai.completions, openai.embeddings))
+def vectors(facts, answer, stream):
+    openai.embeddings(facts, answer, stream)
+    facts["response"] = answer["id"]  # OpenAI gives none, Mistral does
+
+
+CHAT, COMPLETIONS, EMBEDDINGS = (compatible(r) for r in (openai.chat, openai.completions, vectors))
 
 READERS = [
     ("azure-openai", "POST", r"/openai/deployments/[^/]+/chat/completions", CHAT),

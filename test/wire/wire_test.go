@@ -68,11 +68,6 @@ func (e *Exchange) reason() string {
 			return r
 		}
 	}
-	for _, begin := range notYet {
-		if strings.HasPrefix(e.Provider+" "+path, begin) {
-			return "not read yet"
-		}
-	}
 	return ""
 }
 
