@@ -85,6 +85,15 @@ const (
 // was lost or the server is busy. Events that are rejected are named in the result; the error says that it is not known
 // what became of some, and that the same call may be made again.
 func (c *Client) Submit(ctx context.Context, events ...Event) (*SubmitResult, error) {
+	all := make([]Submission, len(events))
+	for i := range events {
+		all[i].Event = events[i]
+	}
+	return c.SubmitCalls(ctx, all...)
+}
+
+// SubmitCalls is Submit for events that bring the bytes of a call.
+func (c *Client) SubmitCalls(ctx context.Context, events ...Submission) (*SubmitResult, error) {
 	out := new(SubmitResult)
 	lines := make([][]byte, len(events))
 	for i := range events {
@@ -92,7 +101,7 @@ func (c *Client) Submit(ctx context.Context, events ...Event) (*SubmitResult, er
 		if e.Origin == nil || e.Origin.Source == "" || e.Origin.ID == "" {
 			return nil, fmt.Errorf("couldn't submit: event %d has no origin.source and origin.id; without them it could be recorded twice", i)
 		}
-		b, err := encodeEvent(e)
+		b, err := encodeSubmission(e)
 		if err != nil {
 			return nil, fmt.Errorf("couldn't submit: event %d: %w", i, err)
 		}
@@ -114,10 +123,6 @@ func (c *Client) Submit(ctx context.Context, events ...Event) (*SubmitResult, er
 		from = to
 	}
 	return out, nil
-}
-
-func encodeEvent(e *Event) ([]byte, error) {
-	return encodeSubmission(&Submission{Event: *e})
 }
 
 // encodeSubmission is one line of a body.

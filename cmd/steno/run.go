@@ -63,7 +63,7 @@ func rootCommand() *cobra.Command {
 	})
 	root.AddCommand(
 		serveCommand(), demoCommand(), listCommand(), showCommand(), tailCommand(), lineageCommand(), governanceCommand(),
-		monitorCommand(), statusCommand(), verifyCommand(),
+		monitorCommand(), statusCommand(), verifyCommand(), importCommand(),
 		keyCommand(), configCommand(), stubCommand(), versionCommand(),
 	)
 	wrapArgs(root)

@@ -72,7 +72,8 @@ func validJSON(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// serveScript runs a server until `stop` or the end of the script; it waits until the server is ready and sets PID:
+// serveScript runs a server until `stop` or the end of the script; it waits until the server is ready and sets PID,
+// GATEWAY, CONSOLE and TOKEN:
 // server serve|demo ARG…
 func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
@@ -92,6 +93,9 @@ func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 	var r ready
 	ts.Check(json.Unmarshal(line, &r))
 	ts.Setenv("PID", strconv.Itoa(cmd.Process.Pid))
+	ts.Setenv("GATEWAY", r.Gateway)
+	ts.Setenv("CONSOLE", r.Console)
+	ts.Setenv("TOKEN", r.Token)
 }
 
 type serversKey struct{}

@@ -232,12 +232,20 @@ var wrappers = []string{"records", "Records", "events", "logEvents", "data", "lo
 
 // unwrap yields a record, or those that it wraps. A CloudWatch event holds its record as text.
 func unwrap(line int, raw json.RawMessage, yield func(object) bool) bool {
+	return unwrapTo(3, line, raw, yield)
+}
+
+// unwrapTo goes down so many levels at most.
+func unwrapTo(depth, line int, raw json.RawMessage, yield func(object) bool) bool {
 	trimmed := bytes.TrimSpace(raw)
+	if depth == 0 {
+		return yield(object{line: line, raw: trimmed})
+	}
 	if len(trimmed) > 0 && trimmed[0] == '[' {
 		var list []json.RawMessage
 		if json.Unmarshal(trimmed, &list) == nil {
 			for _, one := range list {
-				if !unwrap(line, one, yield) {
+				if !unwrapTo(depth-1, line, one, yield) {
 					return false
 				}
 			}
@@ -252,7 +260,7 @@ func unwrap(line int, raw json.RawMessage, yield func(object) bool) bool {
 					var list []json.RawMessage
 					if v := bytes.TrimSpace(m[name]); len(v) > 0 && v[0] == '[' && json.Unmarshal(v, &list) == nil {
 						for _, one := range list {
-							if !unwrap(line, one, yield) {
+							if !unwrapTo(depth-1, line, one, yield) {
 								return false
 							}
 						}
