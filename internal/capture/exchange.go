@@ -174,6 +174,9 @@ func (x *exchange) requestEvent() *steno.Draft {
 func (x *exchange) fillModel(m *steno.Model) {
 	m.Dialect, m.API, m.Operation = x.call.Dialect, x.call.API, x.call.Operation
 	m.Provider = x.call.Dialect
+	if m.Asked == "" {
+		m.Asked = x.call.Model // of a call that was turned down before its body was read
+	}
 	if x.up != nil {
 		m.Provider = x.up.provider
 		m.Upstream, m.Server = x.up.Name, x.up.URL.Host

@@ -213,6 +213,26 @@ func TestTheCallersSignatureHolds(t *testing.T) {
 	}
 }
 
+func TestTheCallersSignatureHoldsThroughAProxy(t *testing.T) {
+	r := newRig(t, signedFor(t, callersKey, answers(converseAnswer)), withBedrock(nil))
+	server, err := url.Parse(r.server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := signedCall(r, callersKey, r.hostOf(), conversePath, converseRequest)
+	req.URL.Host = r.hostOf()
+	proxied := &http.Transport{Proxy: http.ProxyURL(server)}
+	defer proxied.CloseIdleConnections()
+	resp, err := proxied.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != 200 || string(body) != converseAnswer || resp.Header.Get("X-Steno-Exchange") == "" {
+		t.Errorf("status %d, %v: %s", resp.StatusCode, err, body)
+	}
+}
+
 // Signers write the host as they were given it, and so must who passes it on.
 func TestTheHostAsItWasSigned(t *testing.T) {
 	r := newRig(t, signedFor(t, callersKey, answers(converseAnswer)), func(c *Config) {
@@ -273,7 +293,11 @@ func TestASignatureThatCannotHold(t *testing.T) {
 			if !strings.HasPrefix(string(body), `{"message":"`) || !strings.Contains(strings.ReplaceAll(string(body), `\"`, `"`), c.says) || !strings.Contains(string(body), "credential: aws") {
 				t.Errorf("it says %s", body)
 			}
-			r.exchange(resp.Header.Get("X-Steno-Exchange")).ended(t, steno.EndRefused, 403)
+			x := r.exchange(resp.Header.Get("X-Steno-Exchange"))
+			x.ended(t, steno.EndRefused, 403)
+			if m := x.events[0].Model; !strings.HasSuffix(m.Asked, "us.amazon.nova-lite-v1:0") {
+				t.Errorf("on record is the model %q", m.Asked)
+			}
 		})
 	}
 }
