@@ -1,8 +1,8 @@
-// Package dialect reads the wire formats of model providers: OpenAI's and Anthropic's.
+// Package dialect reads the wire formats of model providers: a grammar for each, and one reader of what all of them have.
 //
 // Enters: the bytes of a request or an answer as they were on the wire, content encoding undone (Decode does that). Leaves: the same
 // bytes cut into pieces (steno.Join gives them back exactly), the facts of the event model that stand in them, the
-// places of the words that checks look at, and a transcript for people. A Stream reads server-sent events as they
+// places of the words that checks look at, and a transcript for people. A Stream reads the events of an answer as they
 // come and says how many bytes may be passed on: terminal events are held, because no answer may be complete for the
 // caller before its record is durable.
 //
