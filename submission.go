@@ -81,3 +81,12 @@ func (m *Message) UnmarshalJSON(b []byte) error {
 	}
 	return nil
 }
+
+// Text is words as the members for texts take them: a JSON string.
+func Text(s string) json.RawMessage {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a string always marshals
+	}
+	return b
+}
