@@ -166,6 +166,9 @@ func (rl *relay) run() {
 		x.answer(http.StatusServiceUnavailable, "log_unavailable", "steno cannot write its log, so the answer is withheld (on_log_failure: block)")
 		return
 	}
+	if readErr == nil && !x.passed {
+		x.consequences(rl.resp.StatusCode, rl.plain())
+	}
 	rl.start()
 	rl.release(rl.received)
 	rl.patience(time.Time{}) // the connection may serve another call
