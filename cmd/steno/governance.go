@@ -37,8 +37,14 @@ events (governance.model_approved and others, see docs/catalogue.md); changes of
 }
 
 var governanceColumns = []column{
-	{name: "KIND"}, {name: "NAME", shrink: 16}, {name: "VERSION", shrink: 8}, {name: "STATE"}, {name: "SINCE", drop: 2}, {name: "BY", drop: 1},
-	{name: "LAST CALL", drop: 4}, {name: "CALLS", right: true, drop: 3},
+	{name: "KIND"},
+	{name: "NAME", shrink: 16},
+	{name: "VERSION", shrink: 8},
+	{name: "STATE"},
+	{name: "SINCE", drop: 2},
+	{name: "BY", drop: 1},
+	{name: "LAST CALL", drop: 4},
+	{name: "CALLS", right: true, drop: 3},
 }
 
 func printGovernance(s *screen, rows []serve.Governed, history bool) error {

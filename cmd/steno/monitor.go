@@ -53,9 +53,19 @@ are on record as monitoring.model_day; the last rows are the day so far.`,
 }
 
 var monitorColumns = []column{
-	{name: "DAY"}, {name: "MODEL", shrink: 16}, {name: "CALLS", right: true}, {name: "ERRORS", right: true}, {name: "REFUSED", right: true, drop: 4},
-	{name: "FLAGGED", right: true, drop: 3}, {name: "P50 MS", right: true}, {name: "P95 MS", right: true, drop: 5}, {name: "TOKENS IN", right: true, drop: 7},
-	{name: "OUT", right: true, drop: 6}, {name: "USD", right: true}, {name: "DRIFT", shrink: 12, drop: 2}, {name: "EVALUATIONS", shrink: 12, drop: 1},
+	{name: "DAY"},
+	{name: "MODEL", shrink: 16},
+	{name: "CALLS", right: true},
+	{name: "ERRORS", right: true},
+	{name: "REFUSED", right: true, drop: 4},
+	{name: "FLAGGED", right: true, drop: 3},
+	{name: "P50 MS", right: true},
+	{name: "P95 MS", right: true, drop: 5},
+	{name: "TOKENS IN", right: true, drop: 7},
+	{name: "OUT", right: true, drop: 6},
+	{name: "USD", right: true},
+	{name: "DRIFT", shrink: 12, drop: 2},
+	{name: "EVALUATIONS", shrink: 12, drop: 1},
 }
 
 func printMonitoring(s *screen, rows []serve.ModelDay) error {
@@ -93,9 +103,19 @@ func monitorCells(d *serve.ModelDay) []cell {
 		usd += "+"
 	}
 	return []cell{
-		{text: day}, {text: plain(d.Model)}, {text: strconv.Itoa(d.Calls)}, errors, {text: share(d.Refusals, d.Calls)}, flagged,
-		{text: ms(d.P50)}, {text: ms(d.P95)}, {text: strconv.FormatInt(d.Input, 10)}, {text: strconv.FormatInt(d.Output, 10)}, {text: usd},
-		{text: driftWords(d.Drift)}, {text: strings.Join(rates, "; ")},
+		{text: day},
+		{text: plain(d.Model)},
+		{text: strconv.Itoa(d.Calls)},
+		errors,
+		{text: share(d.Refusals, d.Calls)},
+		flagged,
+		{text: ms(d.P50)},
+		{text: ms(d.P95)},
+		{text: strconv.FormatInt(d.Input, 10)},
+		{text: strconv.FormatInt(d.Output, 10)},
+		{text: usd},
+		{text: driftWords(d.Drift)},
+		{text: strings.Join(rates, "; ")},
 	}
 }
 

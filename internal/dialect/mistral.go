@@ -3,7 +3,7 @@ package dialect
 import "net/http"
 
 // mistral is the grammar of Mistral: OpenAI's, with completions of its own.
-type mistral struct{ openAI }
+type mistral struct{}
 
 func (mistral) call(c *Call, method, path string) {
 	openAI{}.call(c, method, path)

@@ -1,14 +1,13 @@
 package dialect
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"mime"
 	"net/http"
 	"net/textproto"
 	"strings"
-
-	"bufio"
 
 	"github.com/steno-audit/steno"
 )

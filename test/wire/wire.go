@@ -61,16 +61,6 @@ var providers = []struct{ name, dialect string }{
 	{"writer", dialect.OpenAI},
 }
 
-// notUnderstood says of paths that are no model calls, or of recordings that are damaged (by their ids), why they are
-// recorded whole and not taken apart.
-var notUnderstood = map[string]string{
-	"writer test_completions/test_writer_async_streaming_completions_legacy#0": "a stream that says nothing of its end: Writer's text completions",
-	"writer test_chat/test_writer_async_chat_tool_calls_legacy#0":              "the request was written down with a comma too many and is no JSON",
-	"others POST /query":                                             "a vector database, and no model: Pinecone",
-	"bedrock test_invoke_model_with_invalid_model#0":                 "the request has no body: a test of an unknown model",
-	"bedrock test_invoke_model_with_response_stream_invalid_model#0": "the request has no body: a test of an unknown model",
-}
-
 // Dir is where the recordings are; the test is skipped if they are nowhere.
 func Dir(t testing.TB) string {
 	t.Helper()
