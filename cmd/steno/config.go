@@ -85,6 +85,9 @@ type gatewayKey struct {
 	Team      string   `yaml:"team"`
 	Tenant    string   `yaml:"tenant"`
 	Upstreams []string `yaml:"upstreams"`
+	Owner     string   `yaml:"owner"`  // who answers for it
+	Models    []string `yaml:"models"` // that it may ask for: names, or patterns such as gpt-4o*
+	Expires   string   `yaml:"expires"`
 }
 
 type consoleConfig struct {
@@ -270,6 +273,9 @@ func (c *config) completeGateway() error {
 		ids[k.ID] = true
 		if b, err := hex.DecodeString(k.SHA256); err != nil || len(b) != 32 {
 			return fmt.Errorf("%s.sha256: 64 hex digits are needed; `steno key new` prints them", at)
+		}
+		if err := checkKeyLimits(k); err != nil {
+			return fmt.Errorf("%s.%w", at, err)
 		}
 		for _, u := range k.Upstreams {
 			if _, ok := c.Gateway.Upstreams[u]; !ok && u != "events" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
@@ -11,6 +12,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +23,7 @@ import (
 
 	"github.com/steno-audit/steno/internal/capture"
 	"github.com/steno-audit/steno/internal/disk"
+	"github.com/steno-audit/steno/internal/serve"
 )
 
 // managedKeysFile, in the key directory, holds the gateway keys made by `steno key new`: hashes, never keys.
@@ -41,6 +44,51 @@ type gatewayKeyJSON struct {
 	Team      string   `json:"team,omitempty"`
 	Tenant    string   `json:"tenant,omitempty"`
 	Upstreams []string `json:"upstreams,omitempty"`
+	Owner     string   `json:"owner,omitempty"`
+	Models    []string `json:"models,omitempty"`
+	Expires   string   `json:"expires,omitempty"` // RFC 3339
+}
+
+// checkKeyLimits says what is wrong with the limits of a key.
+func checkKeyLimits(k gatewayKey) error {
+	if _, err := keyExpiry(k.Expires); err != nil {
+		return err
+	}
+	for _, pattern := range k.Models {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return fmt.Errorf("models: %q is no pattern; write a model's name, or one with * as in gpt-4o*", pattern)
+		}
+	}
+	return nil
+}
+
+// keyExpiry reads when a key ends.
+func keyExpiry(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return t, fmt.Errorf("expires: %q is no point in time; write RFC 3339 as 2027-01-31T00:00:00Z", s)
+	}
+	return t, nil
+}
+
+// untilWhen reads --expires: a time from now as 90d, 12h or 2w, a date, or RFC 3339.
+func untilWhen(s string, now time.Time) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	if ago, err := serve.ParseTime(s, now); err == nil {
+		if ago.Before(now) && !strings.ContainsAny(s, "-:") { // it reads how long ago
+			ago = now.Add(now.Sub(ago))
+		}
+		if !ago.After(now) {
+			return "", usageError{fmt.Errorf("--expires %s lies in the past", s)}
+		}
+		return ago.UTC().Truncate(time.Second).Format(time.RFC3339), nil
+	}
+	return "", usageError{fmt.Errorf("--expires %q: write how long the key holds as 12h, 90d or 2w, a date as 2027-01-31, or RFC 3339", s)}
 }
 
 func readManagedKeys(path string) ([]managedKey, error) {
@@ -102,7 +150,11 @@ func (w *keyWatch) load() ([]*capture.Key, error) {
 		if err != nil {
 			return fmt.Errorf("gateway key %q: %w", k.ID, err)
 		}
-		out = append(out, &capture.Key{ID: k.ID, SHA256: h, User: k.User, Role: k.Role, Team: k.Team, Tenant: k.Tenant, Upstreams: k.Upstreams})
+		expires, err := keyExpiry(k.Expires)
+		if err != nil {
+			return fmt.Errorf("gateway key %q: %w", k.ID, err)
+		}
+		out = append(out, &capture.Key{ID: k.ID, SHA256: h, User: k.User, Role: k.Role, Team: k.Team, Tenant: k.Tenant, Upstreams: k.Upstreams, Models: k.Models, Expires: expires})
 		return nil
 	}
 	for _, k := range w.static {
@@ -198,6 +250,7 @@ func keyCommand() *cobra.Command {
 
 func keyNewCommand(keyDir func() (string, error)) *cobra.Command {
 	var k managedKey
+	var expires string
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "new", Short: "Make a gateway key; it is shown once and kept only as a hash", Args: cobra.NoArgs,
@@ -205,6 +258,12 @@ func keyNewCommand(keyDir func() (string, error)) *cobra.Command {
 			dir, err := keyDir()
 			if err != nil {
 				return err
+			}
+			if k.Expires, err = untilWhen(expires, time.Now()); err != nil {
+				return err
+			}
+			if err := checkKeyLimits(gatewayKey(k.gatewayKeyJSON)); err != nil {
+				return usageError{fmt.Errorf("--%w", err)}
 			}
 			key, err := newKey()
 			if err != nil {
@@ -239,6 +298,9 @@ func keyNewCommand(keyDir func() (string, error)) *cobra.Command {
 	c.Flags().StringVar(&k.Team, "team", "", "the user's team")
 	c.Flags().StringVar(&k.Tenant, "tenant", "", "the tenant it belongs to")
 	c.Flags().StringSliceVar(&k.Upstreams, "upstream", nil, "upstreams that it may use (default: all)")
+	c.Flags().StringVar(&k.Owner, "owner", "", "who answers for it")
+	c.Flags().StringSliceVar(&k.Models, "models", nil, "models that it may ask for: names, or patterns such as 'gpt-4o*' (default: all)")
+	c.Flags().StringVar(&expires, "expires", "", "how long it holds: 12h, 90d, 2w, a date, or RFC 3339 (default: until it is revoked)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -266,19 +328,26 @@ func keyListCommand(keyDir func() (string, error)) *cobra.Command {
 				return nil
 			}
 			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "ID\tUSER\tROLE\tTEAM\tTENANT\tUPSTREAMS\tCREATED")
+			fmt.Fprintln(w, "ID\tUSER\tROLE\tTEAM\tTENANT\tUPSTREAMS\tMODELS\tOWNER\tEXPIRES\tCREATED")
 			for _, k := range keys {
-				ups := "all"
-				if len(k.Upstreams) > 0 {
-					ups = strings.Join(k.Upstreams, ",")
+				expires := cmp.Or(k.Expires, "never")
+				if t, err := keyExpiry(k.Expires); err == nil && !t.IsZero() && !time.Now().Before(t) {
+					expires += " (expired)"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.User, k.Role, k.Team, k.Tenant, ups, k.Created.Format(time.RFC3339))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.User, k.Role, k.Team, k.Tenant, allOr(k.Upstreams), allOr(k.Models), k.Owner, expires, k.Created.Format(time.RFC3339))
 			}
 			return w.Flush()
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line")
 	return c
+}
+
+func allOr(names []string) string {
+	if len(names) == 0 {
+		return "all"
+	}
+	return strings.Join(names, ",")
 }
 
 func keyRevokeCommand(keyDir func() (string, error)) *cobra.Command {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/steno-audit/steno"
@@ -84,6 +85,10 @@ func (x *exchange) serve() {
 	x.step("prompt", start, "ok", "")
 	x.identity = x.g.identify(x.r, x.who, x.parsed)
 	x.documents = append(assertedDocuments(x.r.Header), x.parsed.Documents...)
+	if k := x.who.key; k != nil && !k.mayAsk(x.parsed.Model.Asked) {
+		x.refuse(http.StatusForbidden, "model_not_allowed", "the key "+strconv.Quote(k.ID)+" may not ask for the model "+strconv.Quote(x.parsed.Model.Asked)+"; it may ask for "+strings.Join(k.Models, ", "))
+		return
+	}
 	start = time.Now().UTC()
 	x.safety = x.g.checkTexts(x.r.Context(), plain, x.parsed.Texts, "in", "request")
 	if x.safety.Action == "block" {

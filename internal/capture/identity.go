@@ -6,9 +6,11 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/steno-audit/steno"
 	"github.com/steno-audit/steno/internal/dialect"
@@ -22,7 +24,20 @@ type Key struct {
 	Role      string
 	Team      string
 	Tenant    string
-	Upstreams []string // empty: all
+	Upstreams []string  // empty: all
+	Models    []string  // patterns of path.Match for models that it may ask for; empty: all
+	Expires   time.Time // from then on it is refused; zero: never
+}
+
+// mayAsk says whether the key may ask for a model. A call that names none generates nothing, or is refused by the provider.
+func (k *Key) mayAsk(model string) bool {
+	if len(k.Models) == 0 || model == "" {
+		return true
+	}
+	return slices.ContainsFunc(k.Models, func(pattern string) bool {
+		ok, err := path.Match(pattern, model)
+		return ok && err == nil
+	})
 }
 
 // ParseKeyHash reads the sha256 member of a key entry.
@@ -95,6 +110,9 @@ func (g *Gateway) authorize(r *http.Request, up *Upstream) (caller, *refusal) {
 	}
 	if stenoKey != "" {
 		if k := keys[sha256.Sum256([]byte(stenoKey))]; k != nil {
+			if !k.Expires.IsZero() && !time.Now().Before(k.Expires) {
+				return caller{key: k}, &refusal{http.StatusUnauthorized, "expired_api_key", "the key " + strconv.Quote(k.ID) + " expired at " + k.Expires.UTC().Format(time.RFC3339) + "; ask for a new one made by `steno key new`"}
+			}
 			if len(k.Upstreams) > 0 && !slices.Contains(k.Upstreams, up.Name) {
 				return caller{key: k}, &refusal{http.StatusForbidden, "permission_denied", "this key may not use the upstream " + strconv.Quote(up.Name)}
 			}
