@@ -11,23 +11,24 @@ import (
 // layers says which of our packages each one may import, and why no others. Data flows one way: capture, seal, journal,
 // followers, serve.
 var layers = map[string][]string{
-	"":                 {},                                                                                                                                     // an auditor links only this
-	"internal/disk":    {},                                                                                                                                     // the only place that syncs
-	"internal/price":   {},                                                                                                                                     // a table
-	"internal/check":   {},                                                                                                                                     // text in, spans out
-	"internal/hunt":    {},                                                                                                                                     // looks at files, must share nothing with what wrote them
-	"internal/dialect": {""},                                                                                                                                   // pure functions over bytes
-	"internal/seal":    {"", "internal/disk"},                                                                                                                  // holds keys; knows nothing of HTTP or of the log
-	"internal/journal": {"", "internal/disk"},                                                                                                                  // opaque bodies; verifiable without a key
-	"internal/foreign": {""},                                                                                                                                   // pure functions over bytes
-	"internal/capture": {"", "internal/disk", "internal/seal", "internal/journal", "internal/dialect", "internal/foreign", "internal/check", "internal/price"}, // the one way in
-	"internal/index":   {"", "internal/disk", "internal/seal", "internal/journal"},                                                                             // a follower
-	"internal/alert":   {"", "internal/disk", "internal/seal", "internal/journal"},                                                                             // a follower
-	"internal/monitor": {"", "internal/disk", "internal/seal", "internal/journal", "internal/index", "internal/dialect"},                                       // a follower; what it finds goes to the log by the one way in
-	"internal/serve":   {"", "internal/disk", "internal/seal", "internal/journal", "internal/index", "internal/dialect"},                                       // the one way out
-	"internal/console": {"", "internal/serve", "internal/dialect"},                                                                                             // pages over the reader
-	"internal/stub":    {},                                                                                                                                     // a provider knows nothing of us
-	"internal/demo":    {},                                                                                                                                     // a client knows nothing of us
+	"":                 {},                                                                                                                                                        // an auditor links only this
+	"internal/disk":    {},                                                                                                                                                        // the only place that syncs
+	"internal/price":   {},                                                                                                                                                        // a table
+	"internal/check":   {},                                                                                                                                                        // text in, spans out
+	"internal/policy":  {},                                                                                                                                                        // questions in, decisions out
+	"internal/hunt":    {},                                                                                                                                                        // looks at files, must share nothing with what wrote them
+	"internal/dialect": {""},                                                                                                                                                      // pure functions over bytes
+	"internal/seal":    {"", "internal/disk"},                                                                                                                                     // holds keys; knows nothing of HTTP or of the log
+	"internal/journal": {"", "internal/disk"},                                                                                                                                     // opaque bodies; verifiable without a key
+	"internal/foreign": {""},                                                                                                                                                      // pure functions over bytes
+	"internal/capture": {"", "internal/disk", "internal/seal", "internal/journal", "internal/dialect", "internal/foreign", "internal/check", "internal/price", "internal/policy"}, // the one way in
+	"internal/index":   {"", "internal/disk", "internal/seal", "internal/journal"},                                                                                                // a follower
+	"internal/alert":   {"", "internal/disk", "internal/seal", "internal/journal"},                                                                                                // a follower
+	"internal/monitor": {"", "internal/disk", "internal/seal", "internal/journal", "internal/index", "internal/dialect"},                                                          // a follower; what it finds goes to the log by the one way in
+	"internal/serve":   {"", "internal/disk", "internal/seal", "internal/journal", "internal/index", "internal/dialect"},                                                          // the one way out
+	"internal/console": {"", "internal/serve", "internal/dialect"},                                                                                                                // pages over the reader
+	"internal/stub":    {},                                                                                                                                                        // a provider knows nothing of us
+	"internal/demo":    {},                                                                                                                                                        // a client knows nothing of us
 }
 
 const module = "github.com/steno-audit/steno"
