@@ -2,8 +2,6 @@ package capture
 
 import (
 	"encoding/hex"
-	"encoding/json"
-	"strconv"
 	"time"
 
 	"github.com/steno-audit/steno"
@@ -16,7 +14,7 @@ const wireSource = "steno/wire"
 // consequences records what the call changed at the provider: files, vector stores, fine-tunes, batches, models. They are
 // linked to the call. What is seen again, as a job that is asked for until it has ended, is recorded once.
 func (x *exchange) consequences(status int, body []byte) {
-	for _, c := range x.call.Consequences(x.r.Method, status, body) {
+	for _, c := range x.call.Consequences(x.r.Method, x.path, status, x.body, body) {
 		if err := x.consequence(&c); err != nil {
 			x.g.cfg.Logger.Error("what a call changed at the provider could not be recorded", "exchange", x.id, "type", c.Type, "error", err)
 		}
@@ -38,14 +36,8 @@ func (x *exchange) consequence(c *dialect.Consequence) error {
 	if len(c.Documents) > 0 {
 		d.Data = &steno.Data{Documents: c.Documents}
 	}
-	for name, v := range c.Details {
-		if d.System.Details == nil {
-			d.System.Details = map[string]json.RawMessage{}
-		}
-		if _, err := strconv.ParseInt(v, 10, 64); err != nil {
-			v = strconv.Quote(v)
-		}
-		d.System.Details[name] = json.RawMessage(v)
+	if len(c.Details) > 0 {
+		d.System.Details = c.Details
 	}
 	if c.Once == "" {
 		_, err := x.g.rec.Record(x.r.Context(), d, 0)

@@ -86,7 +86,7 @@ func TestWhatACallChangesIsRecorded(t *testing.T) {
 	}
 	want := []string{
 		"lineage.file_uploaded file-1 ", "lineage.vector_store_changed vs_1 ", "lineage.vector_store_changed vs_1 ", "lineage.training_started ftjob-1 ",
-		`lineage.training_finished ftjob-1 "ft:gpt-4o-mini:acme::1"`, "inference.batch_submitted batch_1 ", "governance.model_retired ft:x ", "lineage.file_deleted file-1 ",
+		`lineage.training_finished ftjob-1 "ft:gpt-4o-mini:acme::1"`, "governance.model_created ft:gpt-4o-mini:acme::1 ", "inference.batch_submitted batch_1 ", "governance.model_retired ft:x ", "lineage.file_deleted file-1 ",
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("on record\n%q\nwant\n%q", got, want)

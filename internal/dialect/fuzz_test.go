@@ -78,7 +78,7 @@ func FuzzParseResponse(f *testing.F) {
 		c := allCalls[int(kind)%len(allCalls)]
 		for _, h := range []http.Header{plainJSON, sse} {
 			r := c.ParseResponse(status, h, body, false)
-			c.Consequences("POST", status, body)
+			c.Consequences("POST", "/v1/vector_stores/vs/files", status, body, body)
 			got, err := steno.Join(r.Pieces)
 			if err != nil || !bytes.Equal(got, body) {
 				t.Fatalf("pieces make %q (%v), not %q", got, err, body)
