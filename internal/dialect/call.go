@@ -27,7 +27,7 @@ type Call struct {
 	API       string // the dialect's name for it: chat_completions, messages, generate_content …; "" = not understood
 	Operation string // chat, text_completion, embeddings …: OpenTelemetry's gen_ai.operation.name
 	Model     string // the model, where the path names it
-	Stream    bool   // the path asks for a stream
+	Stream    bool   // the path asks for a stream, or gets one unless the body says otherwise
 }
 
 // A grammar is what one dialect does in its own way. Requests have none: the names of members and blocks do not collide,

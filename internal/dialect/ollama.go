@@ -10,15 +10,12 @@ import (
 // ollama is the grammar of Ollama's own API. Its OpenAI-compatible side and its Messages side speak theirs.
 type ollama struct{}
 
-// ollamaAPIs are the APIs that are Ollama's own.
-var ollamaAPIs = map[string]bool{"": true, "chat": true, "generate": true, "embed": true, "tags": true}
-
 func (c Call) ollama() grammar {
-	switch {
-	case c.API == "messages":
-		return anthropic{}
-	case ollamaAPIs[c.API]:
+	switch c.API {
+	case "", "chat", "generate", "embed", "tags":
 		return ollama{}
+	case "messages", "count_tokens":
+		return anthropic{}
 	}
 	return openAI{}
 }
@@ -34,9 +31,9 @@ func (ollama) call(c *Call, method, path string) {
 			c.API = "tags"
 		}
 	case method == http.MethodPost && rest == "chat":
-		c.API, c.Operation = "chat", "chat"
+		c.API, c.Operation, c.Stream = "chat", "chat", true // unless the body says otherwise
 	case method == http.MethodPost && rest == "generate":
-		c.API, c.Operation = "generate", "text_completion"
+		c.API, c.Operation, c.Stream = "generate", "text_completion", true
 	case method == http.MethodPost && (rest == "embed" || rest == "embeddings"):
 		c.API, c.Operation = "embed", "embeddings"
 	case rest == "tags" || rest == "ps" || rest == "version" || rest == "show":
@@ -49,10 +46,10 @@ func (ollama) object(a *answer, n int) {
 	switch a.call.API {
 	case "chat", "generate":
 		a.ollamaHead(n)
-		a.reader.words(t.get(n, "response"), "output", steno.KindFrame)
 		if th := t.get(n, "thinking"); a.reader.nonEmpty(th) {
 			a.reader.words(th, "output", steno.KindReasoning)
 		}
+		a.reader.words(t.get(n, "response"), "output", steno.KindFrame)
 		if m := t.get(n, "message"); t.shape(m) == object {
 			a.reader.message(m)
 		}
@@ -74,6 +71,10 @@ func (a *answer) ollamaHead(n int) {
 	a.head(n)
 	if reason := t.str(t.get(n, "done_reason"), 64); reason != "" {
 		a.choice(0).finish = reason
+	}
+	if lp := t.get(n, "logprobs"); t.shape(lp) == array {
+		a.confidence.by = "ollama.logprobs"
+		a.confidence.fromTokens(t, lp)
 	}
 	take(&a.usage.input, t.integer(t.get(n, "prompt_eval_count")))
 	take(&a.usage.output, t.integer(t.get(n, "eval_count")))
@@ -102,6 +103,32 @@ func (ollama) event(s *Stream, _ string, _ int) {
 	if t.shape(t.get(root, "done")) == yes {
 		s.terminal()
 	}
+}
+
+// vectors counts the vectors in n, and the numbers of one: lists of numbers, such lists by their type, or one list.
+func (t *tape) vectors(n int) (count, length int) {
+	switch t.shape(n) {
+	case array:
+		for el := range t.elements(n) {
+			count++
+			switch t.shape(el) {
+			case array:
+				length = t.count(el)
+			case text: // base64 of 32-bit floats
+				length = len(t.inner(el)) * 3 / 4 / 4
+			}
+		}
+		if count == 0 && t.count(n) > 0 {
+			count, length = 1, t.count(n)
+		}
+	case object:
+		for _, v := range t.members(n) {
+			if c, l := t.vectors(v); c > 0 {
+				return c, l
+			}
+		}
+	}
+	return count, length
 }
 
 func (ollama) refusal(_ int, _, message string) any {

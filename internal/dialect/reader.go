@@ -89,6 +89,11 @@ func (r *reader) message(n int) {
 			r.items[i].name = r.str(r.get(n, "name"), maxName)
 		}
 	}
+	if name := r.get(n, "tool_name"); kind == steno.KindToolResult && r.detail && name != 0 { // Ollama
+		for i := first; i < len(r.items); i++ {
+			r.items[i].name = r.str(name, maxName)
+		}
+	}
 	r.refused(r.get(n, "refusal"), origin)
 	for call := range r.elements(r.get(n, "tool_calls")) {
 		r.toolCall(call)

@@ -208,6 +208,9 @@ func (s *script) messages(v int) bool {
 		}
 		turn := Turn{Role: who.speaker(), New: isNew, Parts: s.parts(kind), Name: t.str(t.get(el, "name"), maxName)}
 		if who == toolRole {
+			if turn.Name == "" {
+				turn.Name = t.str(t.get(el, "tool_name"), maxName)
+			}
 			turn.ID = t.str(t.get(el, "tool_call_id"), maxName)
 			if turn.ID == "" {
 				turn.ID = t.str(t.get(el, "call_id"), maxName)
@@ -320,6 +323,11 @@ func (c Call) readAnswer(response []byte, contentType string) *answer {
 func (a *answer) vectors() {
 	t := a.reader.tape
 	count, length := a.geminiVectors()
+	for _, name := range [...]string{"embeddings", "embedding"} { // Cohere, Ollama
+		if n, numbers := t.vectors(t.get(root, name)); numbers > 0 && length == 0 {
+			count, length = n, numbers
+		}
+	}
 	for el := range t.elements(t.get(root, "data")) {
 		count++
 		switch v := t.get(el, "embedding"); t.shape(v) {
