@@ -29,6 +29,7 @@ type config struct {
 	Gateway   gatewayConfig   `yaml:"gateway"`
 	Console   consoleConfig   `yaml:"console"`
 	Checks    checksConfig    `yaml:"checks"`
+	Policy    policyConfig    `yaml:"policy"`
 	Alerts    alertsConfig    `yaml:"alerts"`
 	Retention retentionConfig `yaml:"retention"`
 }

@@ -64,7 +64,7 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(
 		serveCommand(), demoCommand(), listCommand(), showCommand(), tailCommand(), lineageCommand(), governanceCommand(),
 		monitorCommand(), statusCommand(), verifyCommand(), importCommand(),
-		keyCommand(), configCommand(), stubCommand(), versionCommand(),
+		keyCommand(), policyCommand(), configCommand(), stubCommand(), versionCommand(),
 	)
 	wrapArgs(root)
 	openAtRest = readAtRest
