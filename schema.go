@@ -128,7 +128,7 @@ func EventTypes() []string {
 	return out
 }
 
-// JSONSchema returns the JSON Schema (draft 2020-12) of an event as it is submitted.
+// JSONSchema returns the JSON Schema (draft 2020-12) of an event as it is submitted, a Submission.
 func JSONSchema() []byte {
 	c := theCatalogue()
 	defs := map[string]any{}
@@ -136,6 +136,12 @@ func JSONSchema() []byte {
 		defs[g.Name] = g.schema()
 	}
 	event := c.Groups[0].schema()
+	for _, side := range []string{"request", "response"} {
+		event["properties"].(map[string]any)[side] = map[string]any{
+			"$ref": "#/$defs/message", "description": "The " + side + " as it was on the wire, in place of its words.",
+		}
+	}
+	defs["message"] = messageSchema()
 	event["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	event["title"] = "steno event"
 	event["$defs"] = defs
@@ -158,6 +164,24 @@ func JSONSchema() []byte {
 		panic(err) // maps of strings
 	}
 	return append(b, '\n')
+}
+
+// messageSchema describes a Message.
+func messageSchema() map[string]any {
+	text := func(doc string) map[string]any { return map[string]any{"type": "string", "description": doc} }
+	return map[string]any{
+		"type": "object", "description": "One side of a call over HTTP.", "additionalProperties": false,
+		"properties": map[string]any{
+			"method": text("Of a request."), "url": text("Of a request, without credentials."),
+			"status": map[string]any{"type": "integer", "minimum": 0, "description": "Of an answer."},
+			"headers": map[string]any{
+				"type": "object", "description": "Without credentials; each name has a list of values.",
+				"additionalProperties": map[string]any{"type": "array", "items": map[string]any{"type": "string"}},
+			},
+			"body":        text("The bytes, where they are UTF-8."),
+			"body_base64": map[string]any{"type": "string", "contentEncoding": "base64", "description": "The bytes, where they are not."},
+		},
+	}
 }
 
 func (g *catalogueGroup) schema() map[string]any {

@@ -241,7 +241,7 @@ func (g *Gateway) recordSubmission(r *http.Request, who caller, s *submission, e
 	g.stamp(x, &d.Event, e.Event.Identity)
 	e.ID = d.ID
 	x.id = d.Exchange
-	if x.parsed != nil || x.safety != nil {
+	if x.safety != nil && !d.Imported { // of what was taken over there is nothing to be alarmed about now
 		s.wire, s.safety = x, x.safety
 	}
 	if d.Type == "inference.request" && x.safety != nil && x.safety.Action == "block" {

@@ -444,3 +444,84 @@ func TestOthersExchangesAreLeftAlone(t *testing.T) {
 		t.Errorf("%s, %s", got, id)
 	}
 }
+
+// TestARestartLeavesExchangesOpen: an exchange that an application opened outlives the process, one of the gateway does not.
+func TestARestartLeavesExchangesOpen(t *testing.T) {
+	r := newRig(t, http.NotFoundHandler(), nil)
+	c := &steno.Client{URL: r.server.URL, Key: testKey, Source: "app"}
+	x, err := c.Begin(t.Context(), steno.Event{Model: &steno.Model{Asked: "own-7b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine, err := r.gateway.rec.Submit(&steno.Draft{Event: steno.Event{ID: steno.NewID(time.Now()), Exchange: steno.NewID(time.Now()), Type: "inference.request", Time: time.Now()}}, steno.FlagOpens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mine.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	open := r.log.State().Open
+	if len(open) != 2 {
+		t.Fatalf("open are %v", open)
+	}
+	// What the next start does: it closes what the gateway left open, and a new gateway takes over the rest.
+	whose := func(o steno.OpenExchange) *steno.Event {
+		e, err := r.log.Read(o.FirstLeaf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened, err := r.keys.Open(e.Leaf, e.Body, nil, steno.SectionIdentity|steno.SectionMetadata)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &opened.Event
+	}
+	if err := r.gateway.rec.CloseUnknown(t.Context(), open, whose, r.gateway.cfg.Logger); err != nil {
+		t.Fatal(err)
+	}
+	if open = r.log.State().Open; len(open) != 1 || open[0].Exchange != x.ID() {
+		t.Fatalf("open after the start are %v", open)
+	}
+	r.gateway.open.close()
+	r.gateway.open = newOpenCalls(r.gateway, time.Hour)
+	if err := x.Respond(t.Context(), "312 euros."); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.End(t.Context(), steno.Result{}); err != nil {
+		t.Fatal(err)
+	}
+	got := r.exchange(x.ID().String())
+	if got.ended(t, steno.EndComplete, 0); fmt.Sprint(got.flags) != fmt.Sprint([]steno.LeafFlags{steno.FlagOpens, steno.FlagContinues, steno.FlagCloses}) {
+		t.Errorf("flags %v", got.flags)
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWhatIsTakenOverRaisesNoAlert: the checks look at it, and nothing is done about it.
+func TestWhatIsTakenOverRaisesNoAlert(t *testing.T) {
+	r := newRig(t, http.NotFoundHandler(), func(c *Config) { c.Checks["secret"] = "block" })
+	before := r.log.Size()
+	_, s := r.submit(`{"type":"inference.call","imported":true,"time":"2026-01-01T00:00:00Z","origin":{"source":"x","id":"1","kind":"independent"},"model":{"gen_ai.request.model":"m"},"result":{"steno.end":"complete"},
+		"request":{"method":"POST","url":"/v1/chat/completions","body":"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"AKIA` + `Q3EGWZ7JX5PLM2RT\"}]}"}}`)
+	if len(s.Accepted) != 1 {
+		t.Fatalf("%+v", s)
+	}
+	for i := before; i < r.log.Size(); i++ {
+		e, err := r.log.Read(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Leaf.Flags&steno.FlagPublicOnly != 0 {
+			continue
+		}
+		o, err := r.keys.Open(e.Leaf, e.Body, nil, steno.SectionMetadata)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Type != "inference.call" || len(o.Flags) != 1 || o.Safety.Action != "record" || e.Leaf.Flags != steno.FlagImported|steno.FlagOpens|steno.FlagCloses || o.Result.End != steno.EndComplete {
+			t.Errorf("it is %s, %v, %+v, %+v", o.Type, e.Leaf.Flags, o.Safety, o.Result)
+		}
+	}
+}

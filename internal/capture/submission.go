@@ -114,7 +114,7 @@ func (g *Gateway) takeRequest(x *exchange, d *steno.Draft, m *steno.Message) {
 		data.Documents = append(data.Documents[:len(data.Documents):len(data.Documents)], p.Documents...)
 		d.Data = &data
 	}
-	x.safety = g.checkTexts(x.r.Context(), plain, p.Texts, "in", "request")
+	x.safety = past(d, g.checkTexts(x.r.Context(), plain, p.Texts, "in", "request"))
 	d.Safety = joinSafety(d.Safety, x.safety)
 	d.Request = append([]steno.Piece{headPiece(head{
 		Method: m.Method, Path: u.EscapedPath(), Query: g.safeQuery(u.RawQuery), Headers: g.safeHeaders(h),
@@ -168,7 +168,7 @@ func (g *Gateway) takeResponse(x *exchange, d *steno.Draft, m *steno.Message, kn
 		data.Documents = append(data.Documents[:len(data.Documents):len(data.Documents)], a.Documents...)
 		d.Data = &data
 	}
-	safety := g.checkAnswer(context.WithoutCancel(x.r.Context()), plain, a)
+	safety := past(d, g.checkAnswer(context.WithoutCancel(x.r.Context()), plain, a))
 	x.safety = joinSafety(x.safety, safety)
 	d.Safety = joinSafety(d.Safety, safety)
 	d.Response = []steno.Piece{headPiece(head{Status: m.Status, Headers: g.safeHeaders(h)})}
@@ -260,6 +260,17 @@ func joinModels(first, second *steno.Model) *steno.Model {
 		m.Parameters = second.Parameters
 	}
 	return &m
+}
+
+// past is what the checks found, and where the event was taken over, no more than that: nothing can be done about it now.
+func past(d *steno.Draft, s *steno.Safety) *steno.Safety {
+	if d.Imported {
+		for i := range s.Findings {
+			s.Findings[i].Action = "record"
+		}
+		s.Action = strongest(s.Findings)
+	}
+	return s
 }
 
 // joinSafety puts two lists of findings together.
