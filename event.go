@@ -120,11 +120,13 @@ type Identity struct {
 	Tenant        string   `json:"steno.tenant,omitempty"`
 	Key           string   `json:"steno.key.id,omitempty"`          // id of the gateway key that was used
 	Caller        string   `json:"steno.caller,omitempty"`          // the user of that key
-	Auth          string   `json:"steno.auth,omitempty"`            // key, passthrough, anonymous, failed, console
+	Auth          string   `json:"steno.auth,omitempty"`            // key, jwt, mtls, passthrough, anonymous, failed, console
 	CredentialMAC string   `json:"steno.credential.hash,omitempty"` // keyed hash of the provider's key, never the key
 	Conversation  string   `json:"gen_ai.conversation.id,omitempty"`
 	Session       string   `json:"session.id,omitempty"`
 	Address       string   `json:"client.address,omitempty"`
+	Peer          string   `json:"network.peer.address,omitempty"` // of the trusted proxy that told the client's address
+	Issuer        string   `json:"steno.issuer,omitempty"`         // of the token or certificate that vouches for the caller
 	UserAgent     string   `json:"user_agent.original,omitempty"`
 }
 
@@ -271,6 +273,17 @@ type Safety struct {
 	Checks   []Check   `json:"steno.checks,omitempty"`
 	Findings []Finding `json:"steno.findings,omitempty"`
 	Action   string    `json:"steno.action,omitempty"` // the strongest action taken: record, alert, block
+	Policy   *Decision `json:"steno.policy,omitempty"` // what the call policy decided
+}
+
+// Decision is what the call policy said to a call, and which policies said it. Without policy files there is none.
+type Decision struct {
+	Decision string   `json:"decision"`               // permit, deny
+	Policies []string `json:"policies,omitempty"`     // ids of those that decided; none: nothing permitted it
+	Version  string   `json:"version"`                // of the set of policies
+	Classes  []string `json:"data_classes,omitempty"` // classes of data that were before it
+	Asserted []string `json:"asserted,omitempty"`     // of them those that only the application says
+	Failed   []string `json:"failed,omitempty"`       // ids of those that could not be evaluated
 }
 
 // Check is one check that ran, or that was to run and did not.

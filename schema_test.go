@@ -23,7 +23,7 @@ var groupStructs = map[string]reflect.Type{
 	"origin": reflect.TypeFor[Origin](), "link": reflect.TypeFor[Link](), "usage": reflect.TypeFor[Usage](),
 	"cost": reflect.TypeFor[Cost](), "tool_call": reflect.TypeFor[ToolCall](), "confidence": reflect.TypeFor[Confidence](),
 	"step": reflect.TypeFor[Step](), "check": reflect.TypeFor[Check](), "finding": reflect.TypeFor[Finding](),
-	"span": reflect.TypeFor[Span](), "document": reflect.TypeFor[Document](),
+	"span": reflect.TypeFor[Span](), "document": reflect.TypeFor[Document](), "decision": reflect.TypeFor[Decision](),
 }
 
 // catalogueTypeOf says what the catalogue calls a Go type, the hex strings apart.
