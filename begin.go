@@ -26,6 +26,7 @@ type Exchange struct {
 	prompt   *Prompt
 	promptIn bool // the prompt stands in the first record
 	outputs  []json.RawMessage
+	steps    []Step // of the eight, those that were taken
 }
 
 // ErrEnded says that an exchange was ended already.
@@ -50,7 +51,7 @@ func (c *Client) Begin(ctx context.Context, known Event) (*Exchange, error) {
 	e := known
 	e.Type, e.Time, e.Identity = "inference.request", x.began, x.identity
 	if e.Timing == nil {
-		e.Timing = &Timing{Received: x.began}
+		e.Timing = &Timing{Received: x.began, Steps: []Step{{Name: "received", Start: x.began, End: now, Outcome: "ok"}}}
 	}
 	s := c.start()
 	if s.failed != nil {
@@ -84,7 +85,8 @@ func (x *Exchange) say(ctx context.Context, e *Event) error {
 }
 
 // add records what was not known at the beginning, and keeps it for the end.
-func (x *Exchange) add(ctx context.Context, keep func(), e *Event) error {
+func (x *Exchange) add(ctx context.Context, step string, keep func(), e *Event) error {
+	start := time.Now().UTC()
 	x.mu.Lock()
 	ended := x.ended
 	if !ended {
@@ -94,12 +96,26 @@ func (x *Exchange) add(ctx context.Context, keep func(), e *Event) error {
 	if ended {
 		return ErrEnded
 	}
-	return x.say(ctx, e)
+	e.Time = start
+	if err := x.say(ctx, e); err != nil {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if e.Type == "inference.response_part" && len(x.outputs) == 1 { // what lies between the question and the answer is the model's
+		from := x.began
+		if n := len(x.steps); n > 0 {
+			from = x.steps[n-1].End
+		}
+		x.steps = append(x.steps, Step{Name: "answer", Start: from, End: start, Outcome: "ok"})
+	}
+	x.steps = append(x.steps, Step{Name: step, Start: start, End: time.Now().UTC(), Outcome: "ok"})
+	return nil
 }
 
 // Identity says who calls, and whose data it is.
 func (x *Exchange) Identity(ctx context.Context, id Identity) error {
-	return x.add(ctx, func() { x.identity = &id }, &Event{Type: "inference.request", Identity: &id})
+	return x.add(ctx, "identity", func() { x.identity = &id }, &Event{Type: "inference.request", Identity: &id})
 }
 
 // Prompt says what the model is asked: a string, or whatever is JSON when it is marshalled. Messages of role and parts, as
@@ -110,18 +126,22 @@ func (x *Exchange) Prompt(ctx context.Context, words any) error {
 		return fmt.Errorf("couldn't record the prompt: %w", err)
 	}
 	p := &Prompt{Input: raw}
-	return x.add(ctx, func() { x.prompt, x.promptIn = p, false }, &Event{Type: "inference.request", Prompt: p})
+	return x.add(ctx, "prompt", func() { x.prompt, x.promptIn = p, false }, &Event{Type: "inference.request", Prompt: p})
 }
 
 // Model says which model is asked, and with what settings.
 func (x *Exchange) Model(ctx context.Context, m Model) error {
-	return x.add(ctx, func() { x.model = &m }, &Event{Type: "inference.request", Model: &m})
+	return x.add(ctx, "model", func() { x.model = &m }, &Event{Type: "inference.request", Model: &m})
 }
 
 // Check says which check ran, and what it found.
 func (x *Exchange) Check(ctx context.Context, check Check, found ...Finding) error {
 	s := &Safety{Checks: []Check{check}, Findings: found}
-	return x.add(ctx, func() {}, &Event{Type: "inference.request", Safety: s})
+	step := "checks_in"
+	if check.Direction == "out" {
+		step = "output"
+	}
+	return x.add(ctx, step, func() {}, &Event{Type: "inference.request", Safety: s})
 }
 
 // Respond says what the model answers, in one go or part by part: when it returns the application may show it.
@@ -131,7 +151,7 @@ func (x *Exchange) Respond(ctx context.Context, words any) error {
 		return fmt.Errorf("couldn't record the answer: %w", err)
 	}
 	r := &Result{Output: raw}
-	return x.add(ctx, func() {
+	return x.add(ctx, "output", func() {
 		x.outputs = append(x.outputs, raw)
 		r.Part = len(x.outputs)
 	}, &Event{Type: "inference.response_part", Result: r})
@@ -149,7 +169,7 @@ func (x *Exchange) End(ctx context.Context, result Result) error {
 	now := time.Now().UTC()
 	e := &Event{
 		Type: "inference.response", Time: now, Identity: x.identity, Model: x.model, Result: &result,
-		Timing: &Timing{Received: x.began, Finished: now, LatencyMS: float64(now.Sub(x.began).Microseconds()) / 1000},
+		Timing: &Timing{Received: x.began, Finished: now, LatencyMS: float64(now.Sub(x.began).Microseconds()) / 1000, Steps: x.steps},
 	}
 	if !x.promptIn {
 		e.Prompt = x.prompt

@@ -119,7 +119,9 @@ type roundTrip struct {
 
 // describe makes the event of the request, and takes out of what is sent what is only for steno.
 func (x *roundTrip) describe(req, out *http.Request, body []byte) *Submission {
-	e := Event{Type: "inference.request", Time: x.began, Timing: &Timing{Received: x.began}}
+	e := Event{Type: "inference.request", Time: x.began, Timing: &Timing{Received: x.began, Steps: []Step{
+		{Name: "received", Start: x.began, End: time.Now().UTC(), Outcome: "ok"},
+	}}}
 	who := Identity{}
 	if id := identityOf(req.Context()); id != nil {
 		who = *id
@@ -211,8 +213,13 @@ func (x *roundTrip) failed(ctx context.Context, err error) error {
 // end records how the call ended. It does not stop when the caller's request is gone.
 func (x *roundTrip) end(ctx context.Context, r *Result, firstByte time.Time, m *Message) error {
 	now := time.Now().UTC()
+	outcome := "ok"
+	if r.End != EndComplete {
+		outcome = "failed"
+	}
 	s := x.event(Event{Type: "inference.response", Time: now, Result: r, Timing: &Timing{
 		Received: x.began, Forwarded: x.sent, FirstByte: firstByte, Finished: now, LatencyMS: float64(now.Sub(x.began).Microseconds()) / 1000,
+		Steps: []Step{{Name: "answer", Start: x.sent, End: now, Outcome: outcome, Detail: string(r.End)}},
 	}})
 	s.Response = m
 	if err := x.c.record(context.WithoutCancel(ctx), s); err != nil {

@@ -355,6 +355,15 @@ func TestBegin(t *testing.T) {
 		last.Model.Asked != "own-7b" || last.Result.End != steno.EndComplete || last.Result.Parts != 2 {
 		t.Errorf("the last record says %+v %+v %+v %+v", last.Identity, last.Model, last.Prompt, last.Result)
 	}
+	names := ""
+	for _, e := range []*steno.Event{&got.events[0].Event, &last.Event} {
+		for _, step := range e.Timing.Steps {
+			names += step.Name + " "
+		}
+	}
+	if names != "received identity prompt model checks_in answer output output " {
+		t.Errorf("the steps are %s", names)
+	}
 	for _, e := range got.events {
 		if e.TraceID != "4bf92f3577b34da6a3ce929d0e0e4736" || e.Parent != "00f067aa0ba902b7" {
 			t.Errorf("%s is of the trace %q %q", e.Type, e.TraceID, e.Parent)

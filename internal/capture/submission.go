@@ -82,6 +82,7 @@ func (g *Gateway) takeRequest(x *exchange, d *steno.Draft, m *steno.Message) {
 	if h == nil {
 		h = http.Header{}
 	}
+	start := time.Now().UTC()
 	plain, _ := dialect.Decode(m.Body, h.Get("Content-Encoding"), g.cfg.MaxBody)
 	p := x.call.ParseRequest(plain, h)
 	if len(plain) != len(m.Body) || len(plain) > 0 && &plain[0] != &m.Body[0] {
@@ -114,8 +115,23 @@ func (g *Gateway) takeRequest(x *exchange, d *steno.Draft, m *steno.Message) {
 		data.Documents = append(data.Documents[:len(data.Documents):len(data.Documents)], p.Documents...)
 		d.Data = &data
 	}
+	x.step("prompt", start, "ok", "")
+	start = time.Now().UTC()
 	x.safety = past(d, g.checkTexts(x.r.Context(), plain, p.Texts, "in", "request"))
 	d.Safety = joinSafety(d.Safety, x.safety)
+	outcome := "ok"
+	if x.safety.Action == "block" {
+		outcome = "blocked"
+	}
+	x.step("checks_in", start, outcome, "")
+	if !d.Imported {
+		timing := steno.Timing{}
+		if d.Timing != nil {
+			timing = *d.Timing
+		}
+		timing.Steps = append(timing.Steps[:len(timing.Steps):len(timing.Steps)], x.steps...)
+		d.Timing = &timing
+	}
 	d.Request = append([]steno.Piece{headPiece(head{
 		Method: m.Method, Path: u.EscapedPath(), Query: g.safeQuery(u.RawQuery), Headers: g.safeHeaders(h),
 	})}, p.Pieces...)
