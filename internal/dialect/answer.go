@@ -83,8 +83,10 @@ type answer struct {
 	model      steno.Model
 	findings   []steno.Finding
 	choices    []choice
-	failed     string // the provider's type of an error in the answer
-	known      bool   // something of the API's shape was seen
+	failed     string   // the provider's type of an error in the answer
+	sound      int      // bytes of speech so far, in a stream
+	written    []string // ids of a run's messages and steps, in a stream
+	known      bool     // something of the API's shape was seen
 }
 
 // A choice is one of several answers to a request.

@@ -1,8 +1,6 @@
 package dialect
 
 import (
-	"net/http"
-
 	"github.com/steno-audit/steno"
 )
 
@@ -10,26 +8,7 @@ import (
 type anthropic struct{}
 
 func (anthropic) call(c *Call, method, path string) {
-	path = unversioned(path)
-	c.API, c.Operation = anthropicCall(method, path)
-	if c.API == "" && isModels(method, path) {
-		c.API, c.Operation = "models", "models"
-	}
-}
-
-func anthropicCall(method, path string) (api, operation string) {
-	if method != http.MethodPost {
-		return "", ""
-	}
-	switch path {
-	case "/messages":
-		return "messages", "chat"
-	case "/messages/count_tokens":
-		return "count_tokens", "count_tokens"
-	case "/complete":
-		return "complete", "text_completion"
-	}
-	return "", ""
+	c.API, c.Operation = routed(anthropicRoutes, method, unversioned(path))
 }
 
 func (anthropic) object(a *answer, n int) {
@@ -40,6 +19,8 @@ func (anthropic) object(a *answer, n int) {
 		a.legacy(n)
 	case "models":
 		a.models(n)
+	case "message_batches", "files", "skills":
+		a.kept(n)
 	case "count_tokens":
 		a.known = a.reader.get(n, "input_tokens") != 0
 	}

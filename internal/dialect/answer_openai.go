@@ -2,9 +2,7 @@ package dialect
 
 import (
 	"bytes"
-	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/steno-audit/steno"
 )
@@ -13,47 +11,7 @@ import (
 type openAI struct{}
 
 func (openAI) call(c *Call, method, path string) {
-	path = unversioned(path)
-	c.API, c.Operation = openAICall(method, path)
-	switch {
-	case c.API != "":
-	case isModels(method, path):
-		c.API, c.Operation = "models", "models"
-	default:
-		c.API, c.Operation = resource(method, path)
-	}
-}
-
-// isModels says whether a call lists models or asks for one.
-func isModels(method, path string) bool {
-	return method == http.MethodGet && (path == "/models" || strings.HasPrefix(path, "/models/"))
-}
-
-func openAICall(method, path string) (api, operation string) {
-	if method == http.MethodPost {
-		switch path {
-		case "/chat/completions":
-			return "chat_completions", "chat"
-		case "/completions":
-			return "completions", "text_completion"
-		case "/responses":
-			return "responses", "chat"
-		case "/embeddings":
-			return "embeddings", "embeddings"
-		case "/chat": // Writer
-			return "chat_completions", "chat"
-		case "/rerank": // Voyage, Jina, vLLM
-			return "rerank", "rerank"
-		}
-	}
-	// A background response is asked for again, or cancelled, by its id; its usage may be seen more than once.
-	if id, ok := strings.CutPrefix(path, "/responses/resp_"); ok {
-		id, verb, _ := strings.Cut(id, "/")
-		if id != "" && (method == http.MethodGet && verb == "" || method == http.MethodPost && verb == "cancel") {
-			return "responses", "retrieve"
-		}
-	}
-	return "", ""
+	c.API, c.Operation = routed(openAIRoutes, method, unversioned(path))
 }
 
 func (openAI) object(a *answer, n int) {
@@ -91,14 +49,8 @@ func (openAI) event(s *Stream, typ string, end int) {
 		s.chunk(end)
 	case "responses":
 		s.responseEvent(typ)
-	case "runs":
-		s.runEvent(typ)
-	case "images":
-		s.imageEvent(typ)
-	case "transcriptions":
-		s.transcriptEvent(typ)
 	default:
-		s.failed()
+		s.resourceEvent(typ)
 	}
 }
 

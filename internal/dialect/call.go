@@ -116,10 +116,10 @@ func (c Call) converses() bool {
 // Generates says whether the call makes a model produce an answer and so has usage.
 func (c Call) Generates() bool {
 	switch c.Operation {
-	case "", "models", "count_tokens", "manage", "moderation":
+	case "", "models", "count_tokens", "manage", "moderation", "retrieval":
 		return false
 	case "retrieve":
-		return c.API == "responses" || c.API == "runs"
+		return c.API == "responses" || c.API == "runs" || c.API == "batch_results"
 	}
 	return true
 }

@@ -8,6 +8,9 @@ import (
 // framing is how an answer of the call with this Content-Type is cut into events. Gemini streams an array of JSON, element by
 // element, unless it is asked for server-sent events: only the call tells, since the Content-Type is that of any JSON.
 func (c Call) framing(contentType string) framing {
+	if c.API == "file_content" || c.API == "batch_results" { // a file, whatever is in it
+		return framingNone
+	}
 	f := framingOfMedia(contentType)
 	if f == framingNone && c.Stream && c.Dialect == Gemini {
 		if media, _, _ := mime.ParseMediaType(contentType); media == "application/json" || media == "" {

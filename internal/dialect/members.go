@@ -24,7 +24,7 @@ const (
 
 func memberOf(name string) member {
 	switch name {
-	case "messages", "input", "inputText", "contents", "requests", "instances":
+	case "messages", "input", "inputs", "inputText", "contents", "requests", "instances", "additional_messages", "items":
 		return turnsMember
 	case "prompt":
 		return promptMember
@@ -37,9 +37,9 @@ func memberOf(name string) member {
 		return messageMember
 	case "tool_results", "tool_outputs":
 		return resultsMember
-	case "images":
+	case "images", "image", "mask", "input_reference":
 		return mediaMember
-	case "system", "instructions", "preamble", "template", "systemInstruction", "system_instruction":
+	case "system", "instructions", "additional_instructions", "preamble", "template", "systemInstruction", "system_instruction":
 		return systemMember
 	case "prediction":
 		return predictionMember

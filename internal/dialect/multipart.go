@@ -103,6 +103,7 @@ func (p *requestParser) form(body []byte, boundary string) bool {
 	}
 	for _, part := range parts {
 		content := body[part.from:part.to]
+		p.cut.loose = true // the boundary before it is another each time
 		if part.file == "" && len(content) <= maxFormText && part.isText {
 			p.field(part, content)
 			continue

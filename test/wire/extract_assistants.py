@@ -9,11 +9,17 @@ def run(facts, exchange, request, answer):
     request = json.loads(request or b"null") or {}
     facts["offered"] = [openai.tool_name(t) for t in request.get("tools") or []]
     if facts["streamed"]:
-        words = {}
+        words, last = {}, None  # words by what says them, in the order in which they began
         for event, value in named(answer):
             if event == "thread.message.delta":
                 for part in value["delta"]["content"]:
-                    words[part["index"]] = words.get(part["index"], "") + part["text"].get("value", "")
+                    key = (value["id"], part["index"])
+                    words[key] = words.get(key, "") + part["text"].get("value", "")
+            elif event == "thread.run.step.delta":
+                for call in value["delta"]["step_details"].get("tool_calls") or []:
+                    words.setdefault((value["id"], "call", call["index"]), "")
+            elif event == "thread.run.step.completed":
+                tools(facts, words, value)
             elif event.startswith("thread.run.") and not event.startswith("thread.run.step"):
                 last = value
         facts["said"] = list(words.values())
@@ -26,6 +32,16 @@ def run(facts, exchange, request, answer):
     for call in action["submit_tool_outputs"]["tool_calls"]:
         facts["calls"].append([call["id"], call["function"]["name"], call["type"]])
         facts["said"].append(call["function"]["arguments"])
+
+
+def tools(facts, words, step):
+    """The tools that a step ran: only the code interpreter is in the recordings."""
+    for index, call in enumerate(step["step_details"].get("tool_calls") or []):
+        assert call["type"] == "code_interpreter", call["type"]
+        facts["calls"].append([call["id"], call["type"], "extension"])
+        words[(step["id"], "call", index)] = call["code_interpreter"]["input"]
+        for number, output in enumerate(call["code_interpreter"]["outputs"]):
+            words[(step["id"], "output", index, number)] = output["logs"]
 
 
 def named(stream):
