@@ -56,7 +56,7 @@ func (c Call) grammar() grammar {
 	case Mistral:
 		return mistral{}
 	case Cohere:
-		return cohere{}
+		return c.cohere()
 	case Ollama:
 		return c.ollama()
 	default:

@@ -47,7 +47,11 @@ func (c *confidence) fromTokens(t *tape, n int) {
 
 func (c *confidence) facts() []steno.Confidence {
 	if c.tokens == 0 && c.answers > 0 {
-		return []steno.Confidence{{Kind: "logprob_mean", Value: c.means / float64(c.answers), By: "gemini.avgLogprobs"}}
+		said := steno.Confidence{Kind: "logprob_mean", Value: c.means / float64(c.answers), By: "gemini.avgLogprobs"}
+		if c.by != "" {
+			said.Kind, said.By = "reported", c.by
+		}
+		return []steno.Confidence{said}
 	}
 	if c.tokens == 0 {
 		return nil

@@ -22,6 +22,18 @@ const (
 	resultsMember // what tools gave back
 )
 
+// memberOf says what a member is for, by its name and, where a name is two things to two APIs, by its value.
+func (t *tape) memberOf(k, v int) member {
+	switch name := string(t.bytes(k)); {
+	case name == "text" && t.shape(v) == text: // Cohere's tokens; to the Responses API a setting
+		return wordsMember
+	case name == "toolConfig" && t.get(v, "tools") == 0: // Google's says how tools are called, and offers none
+		return settingMember
+	default:
+		return memberOf(name)
+	}
+}
+
 func memberOf(name string) member {
 	switch name {
 	case "messages", "input", "inputs", "inputText", "contents", "requests", "instances", "additional_messages", "items":
@@ -29,7 +41,7 @@ func memberOf(name string) member {
 	case "prompt":
 		return promptMember
 	case "suffix", "query", "texts", "promptVariables", "textToImageParams", "text_prompts", "singleEmbeddingParams", "segmentedEmbeddingParams",
-		"content", "generateContentRequest", "generate_content_request", "batch":
+		"content", "generateContentRequest", "generate_content_request", "batch", "examples":
 		return wordsMember
 	case "chat_history":
 		return historyMember
@@ -45,7 +57,7 @@ func memberOf(name string) member {
 		return predictionMember
 	case "documents":
 		return documentsMember
-	case "tools", "functions", "mcp_servers", "toolConfig":
+	case "tools", "functions", "mcp_servers", "toolConfig", "connectors":
 		return toolsMember
 	case "previous_response_id":
 		return previousMember

@@ -177,7 +177,7 @@ func (p *requestParser) retrieved(v int) {
 		p.simple(v, "document", steno.KindContext)
 		return
 	}
-	p.documents.fromHits(t, v, "document")
+	p.documents.given(t, v)
 	for el := range t.elements(v) {
 		p.reader.anyValue(el, "document", steno.KindContext, 0)
 	}
@@ -219,7 +219,7 @@ func (t *tape) toolList(n int) int {
 func (t *tape) toolName(n int) string {
 	for _, v := range [...]int{
 		t.get(n, "name"), t.get(t.get(n, "function"), "name"), t.get(t.get(n, "custom"), "name"),
-		t.get(t.get(n, "toolSpec"), "name"), t.get(t.get(n, "systemTool"), "name"), t.get(n, "server_label"), t.get(n, "type"),
+		t.get(t.get(n, "toolSpec"), "name"), t.get(t.get(n, "systemTool"), "name"), t.get(n, "server_label"), t.get(n, "type"), t.get(n, "id"),
 	} {
 		if s := t.str(v, maxName); s != "" {
 			return s

@@ -80,6 +80,7 @@ func (r *reader) message(n int) {
 	r.content(r.get(n, "content"), origin, kind)
 	r.geminiParts(r.get(n, "parts"), origin, kind)
 	r.words(r.get(n, "message"), origin, kind) // Cohere's version 1
+	r.cohereResults(r.get(n, "tool_results"))
 	for el := range r.elements(r.get(n, "images")) {
 		r.media(el, "image")
 	}
@@ -193,6 +194,10 @@ func (r *reader) toolCall(n int) {
 		return
 	}
 	f := r.get(n, "function")
+	if args := r.get(n, "parameters"); f == 0 && args != 0 { // Cohere's version 1
+		r.call(args, r.get(n, "name"), 0, "function")
+		return
+	}
 	r.call(r.get(f, "arguments"), r.get(f, "name"), r.get(n, "id"), "function")
 }
 
@@ -482,6 +487,11 @@ func (r *reader) anything(n int, origin string, kind steno.Kind, depth int) {
 		switch string(r.bytes(k)) {
 		case "type", "id", "call_id", "tool_use_id", "status", "role", "data", "signature", "encrypted_content",
 			"encrypted_stdout", "file_data", "media_type", "cache_control", "bytes", "bytesBase64Encoded":
+			if r.shape(v) != object { // a document of Cohere's is no bytes
+				continue
+			}
+		case "content":
+			r.content(v, origin, kind)
 			continue
 		}
 		r.anyValue(v, origin, kind, depth)

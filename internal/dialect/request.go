@@ -109,7 +109,7 @@ func (p *requestParser) members() {
 		if looked++; looked <= maxLooked && p.Problem == "" && t.get(root, string(name)) != v {
 			p.Problem = "the request has a member twice; the last one counts"
 		}
-		p.member(string(name), v)
+		p.member(t.memberOf(k, v), string(name), v)
 	}
 	p.history = p.history || p.Prompt.Previous != "" || p.Conversation != ""
 	for _, i := range p.first {
@@ -126,14 +126,15 @@ func (p *requestParser) members() {
 
 // member reads one member of the request. Members that hold words are words under every API: what an API ignores, or
 // an upstream adds to it, must not become a parameter.
-func (p *requestParser) member(name string, v int) {
+func (p *requestParser) member(is member, name string, v int) {
 	t := p.reader.tape
-	switch memberOf(name) {
+	switch is {
 	case turnsMember:
 		p.turns(v)
 	case historyMember:
 		p.past(v)
 	case resultsMember:
+		p.documents.fromCohereResults(t, v)
 		p.simple(v, "tool", steno.KindToolResult)
 	case messageMember:
 		p.simple(v, "user", steno.KindInput)
@@ -160,11 +161,7 @@ func (p *requestParser) member(name string, v int) {
 	case documentsMember:
 		p.retrieved(v)
 	case toolsMember:
-		if name == "toolConfig" && t.get(v, "tools") == 0 { // Google's says how tools are called, and offers none
-			p.setting(name, v)
-		} else {
-			p.tools(v)
-		}
+		p.tools(v)
 	case previousMember:
 		p.Prompt.Previous = t.str(v, maxName)
 		p.cut.loose = true
@@ -195,7 +192,7 @@ func (p *requestParser) setting(name string, v int) {
 		}
 		p.unseen(v)
 		return
-	case "conversation":
+	case "conversation", "conversation_id":
 		p.Conversation = t.str(v, maxName)
 		if t.shape(v) == object {
 			p.Conversation = t.str(t.get(v, "id"), maxName)

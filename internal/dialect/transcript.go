@@ -71,7 +71,7 @@ func (s *script) request() []Turn {
 	var offered []Turn
 	history := false
 	for k, v := range t.members(root) {
-		switch memberOf(string(t.bytes(k))) {
+		switch t.memberOf(k, v) {
 		case systemMember:
 			s.reader.items = s.reader.items[:0]
 			s.reader.content(v, "system", steno.KindSystem)
@@ -147,7 +147,7 @@ func (s *script) documents(v int) {
 		s.reader.items = s.reader.items[:0]
 		s.reader.anyValue(el, "document", steno.KindContext, 0)
 		var d documents
-		d.fromHits(t, el, "document")
+		d.given(t, el)
 		got := s.parts(steno.KindContext)
 		if len(got) > 0 && len(d.list) > 0 {
 			got[0].Document = &d.list[0]
