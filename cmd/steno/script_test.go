@@ -2,14 +2,18 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -39,6 +43,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "fill": fill, "validjson": validJSON, "server": serveScript, "stop": stopScript,
+			"call": callScript,
 		},
 	})
 }
@@ -96,6 +101,38 @@ func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("GATEWAY", r.Gateway)
 	ts.Setenv("CONSOLE", r.Console)
 	ts.Setenv("TOKEN", r.Token)
+}
+
+// callScript asks the gateway for a chat completion with a key ("-" for none) until it answers with the status, for ten
+// seconds at most; the answer's body is in the file "answer": call STATUS KEY [HEADER VALUE]…
+func callScript(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: call STATUS KEY [HEADER VALUE]…")
+	}
+	until := time.Now().Add(10 * time.Second)
+	for {
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, ts.Getenv("GATEWAY")+"/v1/chat/completions",
+			strings.NewReader(`{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hello"}]}`))
+		ts.Check(err)
+		req.Header.Set("Content-Type", "application/json")
+		if args[1] != "-" {
+			req.Header.Set("Authorization", "Bearer "+args[1])
+		}
+		for i := 2; i+1 < len(args); i += 2 {
+			req.Header.Set(args[i], args[i+1])
+		}
+		resp, err := http.DefaultClient.Do(req)
+		ts.Check(err)
+		body, err := io.ReadAll(resp.Body)
+		ts.Check(errors.Join(err, resp.Body.Close()))
+		ts.Check(os.WriteFile(ts.MkAbs("answer"), body, 0o600))
+		if strconv.Itoa(resp.StatusCode) == args[0] {
+			return
+		}
+		if time.Now().After(until) {
+			ts.Fatalf("answered %d %s, want %s", resp.StatusCode, body, args[0])
+		}
+	}
 }
 
 type serversKey struct{}

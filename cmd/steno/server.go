@@ -39,9 +39,10 @@ type server struct {
 	alerts   *alert.Follower
 	monitor  *monitor.Follower
 	keyring  *keyWatch
+	policy   *policyWatch
 	servers  []*http.Server
 	failed   chan error
-	stopKeys func()
+	stopKeys func() // and the watch over the call policy
 	ready    ready
 }
 
@@ -127,7 +128,7 @@ func startServer(ctx context.Context, cfg *config, demo bool, logger *slog.Logge
 
 func (s *server) readerConfig(demo bool, registry *prometheus.Registry) serve.Config {
 	c := s.store.readerConfig()
-	c.Demo, c.Metrics, c.Gap = demo, registry, s.store.recorder.Gap
+	c.Demo, c.Metrics, c.Gap, c.Policy = demo, registry, s.store.recorder.Gap, s.policy.String
 	c.Gateway, c.Console, c.Months = s.ready.Gateway, s.ready.Console, s.cfg.Retention.Months
 	return c
 }
@@ -157,22 +158,32 @@ func (s *server) openGateway(ctx context.Context, registry prometheus.Registerer
 	if err != nil {
 		return err
 	}
+	s.policy = &policyWatch{patterns: s.cfg.Policy.Files}
+	set, err := s.policy.load()
+	if err != nil {
+		return err
+	}
+	if err := s.policyAtStart(); err != nil {
+		return err
+	}
 	s.gateway, err = capture.NewGateway(ctx, s.store.recorder, capture.Config{
 		Upstreams: ups, Keys: keys, AllowAnonymous: s.cfg.Gateway.AllowAnonymous, OnLogFailure: s.cfg.Gateway.OnLogFailure,
 		MaxBody: int64(s.cfg.Gateway.MaxBody), MaxInFlight: int64(s.cfg.Gateway.MaxInFlight),
 		HeaderTimeout: s.cfg.Gateway.HeaderTimeout, IdleTimeout: s.cfg.Gateway.IdleTimeout,
 		FS: disk.OS(), SpoolDir: filepath.Join(s.cfg.Data, "spool"), IDsDir: filepath.Join(s.cfg.Data, "ids"),
-		Checks: s.cfg.Checks.Actions, Checker: checker, Prices: price.Default(), Keyring: s.store.keys, Log: s.store.log,
+		Checks: s.cfg.Checks.Actions, Checker: checker, Prices: price.Default(), Policy: set, Keyring: s.store.keys, Log: s.store.log,
 		Logger: logger, Metrics: registry,
 	})
 	if err != nil {
 		return fmt.Errorf("couldn't start the gateway: %w", err)
 	}
-	s.stopKeys = s.keyring.watch(func(keys []*capture.Key, added, removed []string) {
+	stopPolicy := s.policy.watch(s.takePolicy, logger)
+	stopKeys := s.keyring.watch(func(keys []*capture.Key, added, removed []string) {
 		s.gateway.SetKeys(keys)
 		s.recordKeyChange("key_created", added)
 		s.recordKeyChange("key_revoked", removed)
 	}, logger)
+	s.stopKeys = func() { stopKeys(); stopPolicy() }
 	return nil
 }
 

@@ -92,6 +92,9 @@ func printStatus(w io.Writer, s *serve.Status) error {
 		k.Ring, instant(k.Created), k.KEK, counted(k.Replicas, "copy", "copies"), k.DayKeys, orDash(k.OldestDay), orDash(k.NewestDay), k.Held, k.Erased)
 	p.line("retention", "%s: %s", s.Retention.Class, s.Retention.Note)
 	p.line("capture", "%s", s.Capture)
+	if s.Policy != "" {
+		p.line("policy", "%s", s.Policy)
+	}
 	p.line("clock", "%s", clockWords(s.Clock))
 	for i, m := range s.Memory {
 		label := ""

@@ -91,6 +91,9 @@ func (x *exchange) serve() {
 	}
 	start = time.Now().UTC()
 	x.safety = x.g.checkTexts(x.r.Context(), plain, x.parsed.Texts, "in", "request")
+	if !x.decide() {
+		return
+	}
 	if x.safety.Action == "block" {
 		x.step("checks_in", start, "blocked", "")
 		x.blocked()

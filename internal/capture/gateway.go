@@ -18,6 +18,7 @@ import (
 	"github.com/steno-audit/steno/internal/dialect"
 	"github.com/steno-audit/steno/internal/disk"
 	"github.com/steno-audit/steno/internal/journal"
+	"github.com/steno-audit/steno/internal/policy"
 	"github.com/steno-audit/steno/internal/price"
 	"github.com/steno-audit/steno/internal/seal"
 )
@@ -55,6 +56,7 @@ type Config struct {
 	Checks         map[string]string // flag → record, alert, block; a flag not named: record
 	Checker        *check.Checker
 	Prices         *price.Table
+	Policy         *policy.Set // decides calls; nil: every call is permitted
 	Keyring        *seal.Keys
 	Log            *journal.Journal
 	Logger         *slog.Logger
@@ -68,6 +70,7 @@ type Gateway struct {
 	byName    map[string]*Upstream
 	byDialect map[string]*Upstream // the default upstream of each dialect
 	keyTable  atomic.Pointer[map[[32]byte]*Key]
+	policy    atomic.Pointer[policy.Set]
 	transport *http.Transport
 	flight    *budget
 	seen      *seenTexts
@@ -113,6 +116,7 @@ func NewGateway(ctx context.Context, rec *Recorder, cfg Config) (*Gateway, error
 		}
 	}
 	g.SetKeys(cfg.Keys)
+	g.SetPolicy(cfg.Policy)
 	var err error
 	g.ids, err = openIDs(ctx, cfg.FS, cfg.IDsDir, []byte(cfg.Keyring.CredentialMAC([]byte("steno event ids"))), cfg.Log, g.submitted)
 	if err != nil {

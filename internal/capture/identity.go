@@ -86,7 +86,8 @@ func presented(r *http.Request, up *Upstream) credential {
 // caller is the outcome of authorization.
 type caller struct {
 	key        *Key
-	auth       string     // key, passthrough, anonymous
+	auth       string     // key, jwt, mtls, passthrough, anonymous
+	issuer     string     // of the token or certificate, where auth is jwt or mtls
 	credential credential // what is passed through, or was presented by an anonymous caller
 	forward    bool       // pass the caller's own credential on
 }

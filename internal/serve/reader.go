@@ -28,6 +28,7 @@ type Config struct {
 	Gateway string                                          // the gateway's address, "" at rest
 	Console string                                          // the console's address, "" at rest
 	Record  func(ctx context.Context, d *steno.Draft) error // makes a record durable
+	Policy  func() string                                   // the call policy in force, in words; nil: not known
 	Gap     func() (steno.LogGap, bool)                     // calls that passed unrecorded; nil: none ever
 	Metrics *prometheus.Registry                            // served under /-/metrics; nil: not served
 }

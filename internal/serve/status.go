@@ -32,7 +32,8 @@ type Status struct {
 	Clock     *ClockStatus    `json:"clock,omitempty"`
 	Memory    []string        `json:"memory,omitempty"` // how plain text in memory is kept off the disk, in words
 	LogFailed string          `json:"log_failed,omitempty"`
-	Capture   string          `json:"capture"` // full: every call is recorded whole
+	Policy    string          `json:"policy,omitempty"` // the call policy in force, in words
+	Capture   string          `json:"capture"`          // full: every call is recorded whole
 }
 
 // LogStatus is the state of the log.
@@ -114,6 +115,9 @@ func (r *Reader) Status(ctx context.Context) (*Status, error) {
 		if g, ok := r.cfg.Gap(); ok {
 			s.Gap = &g
 		}
+	}
+	if r.cfg.Policy != nil {
+		s.Policy = r.cfg.Policy()
 	}
 	var err error
 	s.Clock, err = r.clock(ctx, size)
