@@ -5,5 +5,6 @@
 // RFC 6962 Merkle tree whose checkpoints are signed (C2SP tlog-checkpoint) and served as tlog-tiles.
 //
 // The format is described byte by byte in docs/format.md; the constants here are part of it and do not change.
-// Nothing in this package holds a key, starts a server or needs cgo; only [Client] touches the network.
+// Nothing in this package holds a key of the log, starts a server or needs cgo; only [Client], [Transport] and [VerifyURL]
+// touch the network. Client is also the SDK of applications: it records what no gateway sees.
 package steno

@@ -58,6 +58,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	out := req.Clone(req.Context())
 	first := x.describe(req, out, body)
 	if err := x.c.record(req.Context(), first); err != nil {
+		if req.Context().Err() != nil { // it may be on its way to the log: then its end comes after it
+			x.gone(req.Context())
+		}
 		return nil, fmt.Errorf("steno: the request is not sent, since it couldn't be recorded: %w", err)
 	}
 	out.Body, out.ContentLength, out.GetBody = nil, int64(len(body)), nil
@@ -208,6 +211,16 @@ func (x *roundTrip) failed(ctx context.Context, err error) error {
 		end, detail = EndTimedOut, "no answer in time"
 	}
 	return x.end(ctx, &Result{End: end, EndDetail: detail}, time.Time{}, nil)
+}
+
+// gone says, without waiting for it, that the caller left before the request was sent.
+func (x *roundTrip) gone(ctx context.Context) {
+	s := x.event(Event{Type: "inference.response", Time: time.Now().UTC(), Result: &Result{
+		End: EndClientGone, EndDetail: "the caller gave up before the request was sent",
+	}})
+	if err := x.c.start().put(context.WithoutCancel(ctx), s, nil); err != nil {
+		x.c.complain(err)
+	}
 }
 
 // end records how the call ended. It does not stop when the caller's request is gone.

@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/steno-audit/steno"
+	"github.com/steno-audit/steno/internal/foreign"
 	"github.com/steno-audit/steno/internal/seal"
 )
 
@@ -30,7 +32,14 @@ func (r *rig) newest() *seal.Opened {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	o, err := r.keys.Open(e.Leaf, e.Body, nil, steno.SectionIdentity|steno.SectionMetadata|steno.SectionPrompt|steno.SectionOutput)
+	read := func(i uint64) (*steno.Leaf, []byte, error) {
+		e, err := r.log.Read(i)
+		if err != nil {
+			return nil, nil, err
+		}
+		return e.Leaf, e.Body, nil
+	}
+	o, err := r.keys.Open(e.Leaf, e.Body, read, steno.SectionIdentity|steno.SectionMetadata|steno.SectionPrompt|steno.SectionOutput)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -153,4 +162,51 @@ func FuzzSplitRequest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestImportedBytesAreTakenApart sends what is read from a provider's log, and looks at what the dialects make of it.
+func TestImportedBytesAreTakenApart(t *testing.T) {
+	r := newRig(t, http.NotFoundHandler(), nil)
+	for _, c := range []struct{ line, model, finish string }{
+		{
+			`{"schemaType":"ModelInvocationLog","timestamp":"2026-11-20T10:00:00Z","region":"eu-west-1","requestId":"req-1","operation":"ConverseStream","modelId":"anthropic.claude-sonnet-4-5-20250929-v1:0",
+			"input":{"inputBodyJson":{"messages":[{"role":"user","content":[{"text":"What is due?"}]}]},"inputTokenCount":10},
+			"output":{"outputBodyJson":{"output":{"message":{"role":"assistant","content":[{"text":"312 euros."}]}},"stopReason":"end_turn","usage":{"inputTokens":10,"outputTokens":4}},"outputTokenCount":4}}`,
+			"anthropic.claude-sonnet-4-5-20250929-v1:0", "end_turn",
+		},
+		{
+			`{"schemaType":"ModelInvocationLog","timestamp":"2026-11-20T10:00:00Z","region":"eu-west-1","requestId":"req-2","operation":"InvokeModel","modelId":"anthropic.claude-3-haiku-20240307-v1:0",
+			"input":{"inputBodyJson":{"anthropic_version":"bedrock-2023-05-31","max_tokens":10,"messages":[{"role":"user","content":"What is due?"}]},"inputTokenCount":10},
+			"output":{"outputBodyJson":{"id":"msg_1","type":"message","role":"assistant","model":"claude-3-haiku-20240307","content":[{"type":"text","text":"312 euros."}],"stop_reason":"end_turn","usage":{"input_tokens":10,"output_tokens":4}},"outputTokenCount":4}}`,
+			"anthropic.claude-3-haiku-20240307-v1:0", "end_turn",
+		},
+	} {
+		reader, err := foreign.NewReader("", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []steno.Submission
+		err = reader.Read("x", time.Now(), strings.NewReader(strings.ReplaceAll(c.line, "\n", "")), func(rec foreign.Record) bool {
+			if rec.Err != nil {
+				t.Fatal(rec.Err)
+			}
+			all = append(all, *rec.Submission)
+			return true
+		})
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%d, %v", len(all), err)
+		}
+		result, err := r.client().SubmitCalls(t.Context(), all...)
+		if err != nil || len(result.Accepted) != 1 {
+			t.Fatalf("%+v %v", result, err)
+		}
+		e := r.newest()
+		if e.Model.Asked != c.model || e.Model.Provider != "aws.bedrock" || !e.Model.Understood || *e.Result.Usage.Input != 10 || *e.Result.Usage.Output != 4 ||
+			len(e.Result.FinishReasons) != 1 || e.Result.FinishReasons[0] != c.finish || e.Result.End != steno.EndComplete || e.Origin.Kind != "independent" || !e.Imported {
+			t.Errorf("it became %+v, %+v, %+v", e.Model, e.Result, e.Origin)
+		}
+		if b, err := steno.Join(e.Request); err != nil || !strings.Contains(string(b), "What is due?") {
+			t.Errorf("the request is %s, %v", b, err)
+		}
+	}
 }
