@@ -145,8 +145,11 @@ func (r *reader) citations(n int) {
 }
 
 func (r *reader) citation(c int) {
-	if v := r.get(c, "url_citation"); r.shape(v) == object { // chat completions nest it
-		c = v
+	for _, name := range [...]string{"url_citation", "file_citation", "file_path"} { // chat completions and threads nest it
+		if v := r.get(c, name); r.shape(v) == object {
+			c = v
+			break
+		}
 	}
 	doc := steno.Document{Origin: "citation"}
 	for _, name := range [...]string{"file_id", "source", "url"} {

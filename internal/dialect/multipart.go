@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"mime"
 	"net/http"
 	"net/textproto"
@@ -19,6 +20,15 @@ const (
 	maxFormHeader = 8 << 10
 	maxFormLooked = 4 << 20 // of a file, that checks look at
 )
+
+// boundaryOf is that of a form whose headers are not known, as the form begins with it; "" if the body is none.
+func boundaryOf(body []byte) string {
+	line, rest, ok := bytes.Cut(body[:min(len(body), maxFormHeader)], []byte("\r\n"))
+	if !ok || !bytes.HasPrefix(line, []byte("--")) || len(line) > 72 || !bytes.HasPrefix(bytes.ToLower(rest[:min(len(rest), 8)]), []byte("content-")) {
+		return ""
+	}
+	return string(line[2:])
+}
 
 // boundary is that of a multipart form, "" if the body is none.
 func boundary(h http.Header) string {
@@ -153,4 +163,34 @@ func (p *requestParser) field(part formPart, content []byte) {
 		}
 		p.cut.loose = true
 	}
+}
+
+// form makes turns from the fields and files of a form; false if it is none. Files are shown by kind and size.
+func (s *script) form() bool {
+	parts := formParts(s.body, boundaryOf(s.body))
+	for _, part := range parts {
+		p := Part{Kind: steno.KindInput, Name: part.name, Start: part.from, End: part.to, Body: s.of}
+		content := s.body[part.from:part.to]
+		role := "user"
+		switch is := memberOf(part.name); {
+		case part.file != "" || !part.isText || len(content) > maxFormText:
+			p.Kind, p.Document = steno.KindContext, &steno.Document{Title: part.file, Origin: "document"}
+			if p.Media = part.media; p.Media == "" {
+				p.Media = "file"
+			}
+			p.Media = fmt.Sprintf("%s, %d bytes", clip([]byte(p.Media), 64), len(content))
+		case is == systemMember:
+			p.Kind, role, p.Text = steno.KindSystem, "system", toText(content)
+		case is == turnsMember || is == promptMember || is == wordsMember || is == messageMember:
+			p.Text = toText(content)
+		default:
+			continue
+		}
+		if n := len(s.turns); n > 0 && s.turns[n-1].Role == role {
+			s.turns[n-1].Parts = append(s.turns[n-1].Parts, p)
+		} else {
+			s.turns = append(s.turns, Turn{Role: role, Parts: []Part{p}, New: true})
+		}
+	}
+	return parts != nil
 }

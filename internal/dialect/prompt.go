@@ -100,6 +100,9 @@ func (p *requestParser) turns(v int) {
 		if isNew {
 			p.Prompt.New++
 		}
+		if p.Model.Asked == "" { // of a batch
+			p.Model.Asked = t.str(t.get(t.get(el, "params"), "model"), maxName)
+		}
 		p.reader.items = p.reader.items[:0]
 		from := len(p.Texts)
 		p.reader.message(el)

@@ -71,6 +71,9 @@ func (r *reader) message(n int) {
 		r.block(n, origin, kind)
 		return
 	}
+	if r.batched(n) {
+		return
+	}
 	for _, name := range [...]string{"reasoning_content", "reasoning", "thinking", "tool_plan"} {
 		if v := r.get(n, name); r.shape(v) == text && r.nonEmpty(v) {
 			r.words(v, origin, steno.KindReasoning)
@@ -268,15 +271,13 @@ func (r *reader) block(n int, origin string, kind steno.Kind) {
 		r.call(r.get(n, "arguments"), r.get(n, "name"), r.callID(n), "function")
 	case "custom_tool_call":
 		r.call(r.get(n, "input"), r.get(n, "name"), r.callID(n), "custom")
-	case "tool_result", "mcp_tool_result":
+	case "tool_result":
 		r.result(n, r.get(n, "content"), "tool_use_id")
 	case "function_call_output", "custom_tool_call_output", "local_shell_call_output", "shell_call_output",
 		"apply_patch_call_output", "computer_call_output":
 		r.result(n, r.get(n, "output"), "call_id")
 	case "document", "search_result":
 		r.document(n, typ)
-	case "web_search_tool_result":
-		r.result(n, r.get(n, "content"), "tool_use_id")
 	case "web_search_result":
 		r.docs.add(steno.Document{
 			ID: r.str(r.get(n, "url"), maxName), Title: r.str(r.get(n, "title"), maxTitle), Origin: "web_search",
@@ -287,7 +288,7 @@ func (r *reader) block(n int, origin string, kind steno.Kind) {
 		if typ == "" && (r.geminiBlock(n, origin, kind) || r.converseBlock(n, origin, kind)) {
 			return
 		}
-		if !r.mediaBlock(n, typ) && !r.hostedCall(n, typ) {
+		if !r.serverResult(n, typ, origin, kind) && !r.mediaBlock(n, typ) && !r.hostedCall(n, typ) {
 			r.anything(n, origin, kind, 0)
 		}
 	}
@@ -407,6 +408,8 @@ func (r *reader) mediaBlock(n int, typ string) bool {
 			v = n
 		}
 		r.file(v)
+	case "image_file": // of a thread
+		r.media(r.get(r.get(n, typ), "file_id"), "image")
 	case "computer_screenshot":
 		r.media(r.get(n, "image_url"), "image")
 	case "container_upload":

@@ -174,6 +174,8 @@ func (s *Stream) blockDelta(n int) {
 	case "thinking_delta":
 		words.kind = steno.KindReasoning
 		s.fragment(r.get(n, "thinking"), s.blockSlot('t'), words)
+	case "compaction_delta":
+		s.fragment(r.get(n, "content"), s.blockSlot('w'), words)
 	case "input_json_delta":
 		words.kind = steno.KindToolCall
 		s.fragment(r.get(n, "partial_json"), s.blockSlot('f'), words)

@@ -34,7 +34,9 @@ func (c Call) Transcript(request, response []byte, contentType string) []Turn {
 		t := newTape()
 		defer t.free()
 		s := script{reader: reader{tape: t, detail: true}, body: request, of: "request"}
-		if c.API == "" || t.parse(request) < 0 || t.shape(root) != object {
+		if c.API != "" && s.form() {
+			turns = s.turns
+		} else if c.API == "" || t.parse(request) < 0 || t.shape(root) != object {
 			turns = append(turns, unread(request, "request"))
 		} else {
 			turns = s.request()
@@ -305,6 +307,11 @@ func (c Call) readAnswer(response []byte, contentType string) *answer {
 	}
 	t := newTape()
 	a := newAnswer(c, t)
+	if media := sound(contentType, response); media != "" {
+		a.known = true
+		a.reader.items = append(a.reader.items, item{media: media})
+		return a
+	}
 	if t.parse(response) < 0 || t.shape(root) != object {
 		t.free()
 		return nil
