@@ -83,7 +83,7 @@ func (s *spool) load() error {
 		return err
 	}
 	head := make([]byte, min(end, 128))
-	if _, err := s.f.ReadAt(head, 0); err != nil && err != io.EOF {
+	if _, err := s.f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	first, _, whole := strings.Cut(string(head), "\n")
@@ -276,7 +276,7 @@ func (s *spool) read(limit int) (lines [][]byte, end int64, err error) {
 	size := 0
 	for len(lines) < limit {
 		line, err := r.ReadBytes('\n')
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

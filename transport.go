@@ -284,7 +284,7 @@ func (b *heldBody) Read(p []byte) (int, error) {
 	}
 	buf := make([]byte, 0)
 	for {
-		if n, err, ok := b.give(p); ok {
+		if n, ok, err := b.give(p); ok {
 			return n, err
 		}
 		if b.over != nil { // not before what may be shown was given: the record takes its time
@@ -301,16 +301,16 @@ func (b *heldBody) Read(p []byte) (int, error) {
 }
 
 // give hands out what may be shown.
-func (b *heldBody) give(p []byte) (int, error, bool) {
+func (b *heldBody) give(p []byte) (n int, ok bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.shown < b.free {
-		n := copy(p, b.kept[b.shown-b.base:b.free-b.base])
+		n = copy(p, b.kept[b.shown-b.base:b.free-b.base])
 		b.shown += int64(n)
 		b.trim()
-		return n, nil, true
+		return n, true, nil
 	}
-	return 0, b.result, b.result != nil
+	return 0, b.result != nil, b.result
 }
 
 // take keeps what was received, and makes durable what has to be before it is shown.
@@ -341,7 +341,7 @@ func (b *heldBody) conclude(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := &Result{End: EndComplete}
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		r.End, r.EndDetail = EndUpstreamCut, "the upstream broke off"
 		var timeout interface{ Timeout() bool }
 		switch {

@@ -238,7 +238,7 @@ func (g *Gateway) submit(r *http.Request, who caller, i int, raw json.RawMessage
 func (g *Gateway) recordSubmission(r *http.Request, who caller, s *submission, e *steno.Submission) (*Ticket, error) {
 	x := &exchange{g: g, r: r, who: who}
 	d := g.takeApart(x, e)
-	g.stamp(x, &d.Event, e.Event.Identity)
+	g.stamp(x, &d.Event, e.Identity)
 	e.ID = d.ID
 	x.id = d.Exchange
 	if x.safety != nil && !d.Imported { // of what was taken over there is nothing to be alarmed about now
@@ -253,6 +253,9 @@ func (g *Gateway) recordSubmission(r *http.Request, who caller, s *submission, e
 	ticket, err := g.rec.Submit(d, flags)
 	if err != nil && settle != nil {
 		settle(false)
+	}
+	if err == nil && d.Result != nil && !d.Exchange.IsZero() {
+		g.spend(who, d.Time, d.Result)
 	}
 	return ticket, err
 }

@@ -34,7 +34,7 @@ func objects(r io.Reader, yield func(object) bool) error {
 		if err != nil {
 			return fmt.Errorf("it begins as gzip and is none: %w", err)
 		}
-		defer z.Close()
+		defer z.Close() //nolint:errcheck // reading came to its end or failed, and said so
 		in = bufio.NewReaderSize(z, 1<<20)
 	}
 	if bom, _ := in.Peek(3); bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
@@ -43,7 +43,7 @@ func objects(r io.Reader, yield func(object) bool) error {
 	line := 1
 	for { // the first byte that is no white space tells
 		b, err := in.ReadByte()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -78,7 +78,7 @@ func objects(r io.Reader, yield func(object) bool) error {
 // isLines says whether the first line is a JSON object by itself. One that is longer than can be looked at is taken to be.
 func isLines(in *bufio.Reader) (bool, error) {
 	first, err := in.Peek(1 << 20)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return false, err
 	}
 	end := bytes.IndexByte(first, '\n')
@@ -99,7 +99,7 @@ func isLines(in *bufio.Reader) (bool, error) {
 func lines(in *bufio.Reader, line int, yield func(object) bool) error {
 	for ; ; line++ {
 		raw, err := readLine(in)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			if !errors.Is(err, errLongLine) {
 				return err
 			}
@@ -117,7 +117,7 @@ func lines(in *bufio.Reader, line int, yield func(object) bool) error {
 				return nil
 			}
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 	}
@@ -138,9 +138,9 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 			long, out = true, nil
 		}
 		switch {
-		case err == bufio.ErrBufferFull:
+		case errors.Is(err, bufio.ErrBufferFull):
 			continue
-		case long && (err == nil || err == io.EOF):
+		case long && (err == nil || errors.Is(err, io.EOF)):
 			return nil, errLongLine
 		}
 		return out, err
@@ -185,7 +185,7 @@ func document(in *bufio.Reader, line int, yield func(object) bool) error {
 	for {
 		var raw json.RawMessage
 		err := dec.Decode(&raw)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -314,7 +314,7 @@ func table(in *bufio.Reader, line int, yield func(object) bool) error {
 	}
 	for {
 		row, err := r.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		at, _ := 0, 0
