@@ -63,7 +63,7 @@ func (c Call) framingOf(h http.Header, body []byte) framing {
 // headers adds what stands in the status line and the headers.
 func (r *Response) headers(status int, h http.Header) {
 	r.Result.Status = status
-	for _, name := range [...]string{"request-id", "x-request-id", "x-amzn-requestid"} {
+	for _, name := range [...]string{"request-id", "x-request-id", "x-amzn-requestid", "apim-request-id"} {
 		if r.Result.RequestID == "" {
 			r.Result.RequestID = clip([]byte(h.Get(name)), maxName)
 		}
@@ -195,26 +195,33 @@ func (a *answer) error(n int) bool {
 		a.result.RequestID = id
 	}
 	a.failed = a.errorType(e)
-	if a.failed == "content_filter" {
-		a.refuse("content_filter", "in", nil)
-		inner := t.get(e, "innererror") // Azure's verdicts
-		a.filtered(t.get(inner, "content_filter_result"), "in")
-		a.filtered(t.get(inner, "content_filter_results"), "in")
-	}
+	a.filterError(e)
 	return true
 }
 
-// errorType is the provider's word for an error: its code, else its type or status, if it is a word and not a sentence.
+// errorType is the provider's word for an error: its code, else its type or status, if it is a word and not a sentence; a
+// number only where there is no word.
 func (a *answer) errorType(e int) string {
 	t := a.reader.tape
+	code := "error"
 	for _, name := range [...]string{"code", "type", "status"} {
-		s := t.str(t.get(e, name), 96)
-		if s != "" && s != "error" && !strings.ContainsFunc(s, notWord) {
+		v := t.get(e, name)
+		s := t.str(v, 96)
+		if t.shape(v) == number {
+			s = clip(t.inner(v), 96)
+		}
+		switch {
+		case s == "" || s == "error" || strings.ContainsFunc(s, notWord):
+		case strings.ContainsFunc(s, notDigit):
 			return s
+		case code == "error":
+			code = s
 		}
 	}
-	return "error"
+	return code
 }
+
+func notDigit(r rune) bool { return r < '0' || r > '9' }
 
 func notWord(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-' && r != '.' && r != '/'
@@ -231,51 +238,6 @@ func (a *answer) refuse(rule, direction string, at *steno.Span) {
 	a.findings = append(a.findings, steno.Finding{
 		Flag: "refusal", Rule: rule, Source: a.call.Dialect, Direction: direction, Span: at, Score: 1, Action: "record",
 	})
-}
-
-// filtered reads the verdicts of a content filter: an object with a member for each category.
-func (a *answer) filtered(n int, direction string) {
-	t := a.reader.tape
-	for k, v := range t.members(n) {
-		name := t.str(k, 64)
-		if strings.ContainsFunc(name, notWord) {
-			continue
-		}
-		severity := t.str(t.get(v, "severity"), 16)
-		score := filterScores[severity]
-		if t.shape(t.get(v, "detected")) == yes || t.shape(t.get(v, "filtered")) == yes {
-			score = max(score, 1)
-		}
-		if score == 0 || len(a.findings) >= maxFindings {
-			continue
-		}
-		rule := "content_filter/" + name
-		if _, ok := filterScores[severity]; ok {
-			rule += "/" + severity
-		}
-		if slices.ContainsFunc(a.findings, func(f steno.Finding) bool { return f.Rule == rule && f.Direction == direction }) {
-			continue
-		}
-		a.findings = append(a.findings, steno.Finding{
-			Flag: filterFlag(name), Rule: rule, Source: a.call.Dialect, Direction: direction, Score: score, Action: "record",
-		})
-	}
-}
-
-var filterScores = map[string]float64{"low": 0.3, "medium": 0.6, "high": 1}
-
-func filterFlag(category string) steno.Flag {
-	switch category {
-	case "hate", "self_harm", "sexual", "violence", "jailbreak":
-		return steno.Flag(category)
-	case "indirect_attack":
-		return "injection"
-	case "protected_material_text", "protected_material_code":
-		return "copyright"
-	case "profanity":
-		return "harmful"
-	}
-	return "other"
 }
 
 // Limits on what a provider may say of one answer.

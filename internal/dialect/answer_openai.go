@@ -104,13 +104,6 @@ func (a *answer) completion(n int) {
 	}
 }
 
-func (a *answer) promptFilter(n int) {
-	t := a.reader.tape
-	for el := range t.elements(t.get(n, "prompt_filter_results")) {
-		a.filtered(t.get(el, "content_filter_results"), "in")
-	}
-}
-
 // ended reads what a choice says beside its words: how it ended, how sure it is, what the filter found.
 func (a *answer) ended(c, index int) *choice {
 	t := a.reader.tape
@@ -160,6 +153,7 @@ func (a *answer) response(n int) {
 			a.refuse("content_filter", "out", nil)
 		}
 	}
+	a.contentFilters(n)
 	if e := t.get(n, "error"); t.has(e) {
 		a.failed = a.errorType(e)
 	} else if a.result.State == "failed" {

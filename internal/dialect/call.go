@@ -52,7 +52,7 @@ func (c Call) grammar() grammar {
 	case Gemini:
 		return c.google()
 	case Azure:
-		return azure{}
+		return c.azure()
 	case Mistral:
 		return mistral{}
 	case Cohere:

@@ -57,7 +57,7 @@ func memberOf(name string) member {
 		return predictionMember
 	case "documents":
 		return documentsMember
-	case "tools", "functions", "mcp_servers", "toolConfig", "connectors":
+	case "tools", "functions", "mcp_servers", "toolConfig", "connectors", "data_sources", "dataSources":
 		return toolsMember
 	case "previous_response_id":
 		return previousMember
