@@ -254,9 +254,6 @@ func (g *Gateway) recordSubmission(r *http.Request, who caller, s *submission, e
 	if err != nil && settle != nil {
 		settle(false)
 	}
-	if err == nil && d.Result != nil && !d.Exchange.IsZero() {
-		g.spend(who, d.Time, d.Result)
-	}
 	return ticket, err
 }
 
