@@ -29,7 +29,7 @@ func (r *reader) serverResult(n int, typ, origin string, kind steno.Kind) bool {
 		r.words(r.get(n, "tool_name"), "tool", steno.KindToolResult)
 	case typ == "web_fetch_result":
 		r.fetched(n)
-	case typ == "compaction" && r.shape(r.get(n, "content")) == text: // what was said before, in short
+	case typ == "compaction" && r.get(n, "encrypted_content") == 0: // what was said before, in short
 		r.words(r.get(n, "content"), origin, kind)
 	default:
 		return false

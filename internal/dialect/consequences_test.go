@@ -45,6 +45,12 @@ func TestConsequences(t *testing.T) {
 		{OpenAI, "POST", "/v1/assistants", "", `{"id":"asst_1","object":"assistant","model":"gpt-4o","name":"clerk"}`, []string{`governance.agent_changed agent_created asst_1 ok {"model":"gpt-4o","name":"clerk"}`}},
 		{OpenAI, "POST", "/v1/assistants/asst_1", "", `{"id":"asst_1","object":"assistant","model":"gpt-4.1"}`, []string{`governance.agent_changed agent_changed asst_1 ok {"model":"gpt-4.1"}`}},
 		{OpenAI, "DELETE", "/v1/assistants/asst_1", "", `{"id":"asst_1","object":"assistant.deleted","deleted":true}`, []string{`governance.agent_changed agent_deleted asst_1 ok {}`}},
+		{Anthropic, "POST", "/v1/files", "", `{"id":"file_1","type":"file","filename":"a.pdf","size_bytes":9}`, []string{`lineage.file_uploaded file_uploaded file_1 ok {"bytes":9} [file_1 a.pdf ]`}},
+		{Anthropic, "DELETE", "/v1/files/file_1", "", `{"id":"file_1","type":"file_deleted"}`, []string{`lineage.file_deleted file_deleted file_1 ok null`}},
+		{Anthropic, "POST", "/v1/messages/batches", "", `{"id":"msgbatch_1","type":"message_batch","processing_status":"in_progress","request_counts":{"processing":2,"succeeded":0,"errored":0,"canceled":0,"expired":0}}`, []string{`inference.batch_submitted batch_submitted msgbatch_1  {"calls":2} once batch_submitted/msgbatch_1`}},
+		{Anthropic, "POST", "/v1/messages/batches/msgbatch_1/cancel", "", `{"id":"msgbatch_1","type":"message_batch","processing_status":"canceling","request_counts":{"processing":2}}`, nil},
+		{Anthropic, "GET", "/v1/messages/batches/msgbatch_1", "", `{"id":"msgbatch_1","type":"message_batch","processing_status":"ended","request_counts":{"processing":0,"succeeded":1,"errored":1,"canceled":0,"expired":0}}`, []string{`inference.batch_finished batch_finished msgbatch_1 ok {"calls":2,"failed":1} once batch_finished/msgbatch_1`}},
+		{Anthropic, "DELETE", "/v1/messages/batches/msgbatch_1", "", `{"id":"msgbatch_1","type":"message_batch_deleted"}`, nil},
 		{OpenAI, "POST", "/v1/chat/completions", "", `{"id":"file-1","object":"file"}`, nil},
 		{OpenAI, "POST", "/v1/files", "", `["file"]`, nil},
 	} {

@@ -59,12 +59,52 @@ func TestAFormThatIsNotWhole(t *testing.T) {
 	}
 }
 
+// The boundary is another each time; what stands between is stored once.
+func TestFormsAreCutAlike(t *testing.T) {
+	body, h := formOf("name=\"file\"; filename=\"talk.mp3\"\r\nContent-Type: audio/mpeg|ID3\x00\x01", `name="prompt"|Names: Ana.`)
+	other := strings.ReplaceAll(body, "----x7", "--another")
+	pieces := map[string]bool{}
+	for _, p := range transcribe.ParseRequest([]byte(body), h).Pieces {
+		pieces[string(p.Bytes)] = true
+	}
+	same := 0
+	for _, p := range transcribe.ParseRequest([]byte(other), http.Header{"Content-Type": {"multipart/form-data; boundary=--another"}}).Pieces {
+		if p.Kind != steno.KindFrame && !pieces[string(p.Bytes)] {
+			t.Errorf("a piece that is not the same: %q", p.Bytes)
+		} else if p.Kind != steno.KindFrame {
+			same++
+		}
+	}
+	if same != 2 {
+		t.Errorf("%d pieces", same)
+	}
+}
+
+func TestAFormIsShown(t *testing.T) {
+	body, _ := formOf(`name="model"|whisper-1`, `name="prompt"|Names: Ana.`, "name=\"file\"; filename=\"talk.mp3\"\r\nContent-Type: audio/mpeg|ID3\x00\x01")
+	turns := transcribe.Transcript([]byte(body), []byte(`{"text":"Hello."}`), "application/json")
+	if len(turns) != 2 || len(turns[0].Parts) != 2 {
+		t.Fatalf("turns %+v", turns)
+	}
+	words, file := turns[0].Parts[0], turns[0].Parts[1]
+	if words.Text != "Names: Ana." || body[words.Start:words.End] != words.Text || file.Text != "" || file.Media != "audio/mpeg, 5 bytes" || file.Document.Title != "talk.mp3" {
+		t.Errorf("parts %+v %+v", words, file)
+	}
+}
+
 func FuzzForm(f *testing.F) {
 	body, h := formOf(`name="model"|whisper-1`, `name="file"; filename="a"|x`)
 	f.Add([]byte(body))
 	f.Add([]byte("------x7\r\n\r\n\r\n------x7--"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := transcribe.ParseRequest(b, h)
+		for _, turn := range transcribe.Transcript(b, nil, "") {
+			for _, p := range turn.Parts {
+				if p.Start < 0 || p.End > len(b) || p.Start > p.End {
+					t.Fatalf("a part at %d to %d of %d", p.Start, p.End, len(b))
+				}
+			}
+		}
 		if got, err := steno.Join(r.Pieces); err != nil || string(got) != string(b) {
 			t.Fatalf("the pieces do not make the form again: %v", err)
 		}

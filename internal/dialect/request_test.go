@@ -39,6 +39,11 @@ var allCalls = []Call{
 	{Dialect: Cohere, API: "v1_chat", Operation: "chat"},
 	{Dialect: Cohere, API: "v2_chat", Operation: "chat"},
 	{Dialect: Mistral, API: "fim_completions", Operation: "text_completion"},
+	{Dialect: OpenAI, API: "stored", Operation: "manage"},
+	{Dialect: OpenAI, API: "vector_store_search", Operation: "retrieval"},
+	{Dialect: OpenAI, API: "file_content", Operation: "manage"},
+	{Dialect: Anthropic, API: "message_batches", Operation: "manage"},
+	{Dialect: Anthropic, API: "batch_results", Operation: "retrieve"},
 }
 
 // listing writes pieces as lines `kind bytes`, marks with their place.

@@ -175,7 +175,7 @@ func (s *Stream) blockDelta(n int) {
 		words.kind = steno.KindReasoning
 		s.fragment(r.get(n, "thinking"), s.blockSlot('t'), words)
 	case "compaction_delta":
-		s.fragment(r.get(n, "content"), s.blockSlot('w'), words)
+		s.fragment(r.get(n, "content"), s.blockSlot('k'), words)
 	case "input_json_delta":
 		words.kind = steno.KindToolCall
 		s.fragment(r.get(n, "partial_json"), s.blockSlot('f'), words)

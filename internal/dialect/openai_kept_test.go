@@ -1,0 +1,121 @@
+package dialect
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// A reading is an answer and what is read of it, a line for each thing.
+type reading struct {
+	dialect, method, path string
+	media                 string // "" = application/json
+	answer                string
+	want                  string
+}
+
+// sent are events with their names: a line is a name and its data.
+func sent(lines ...string) string {
+	var b strings.Builder
+	for _, line := range lines {
+		name, data, _ := strings.Cut(line, " ")
+		fmt.Fprintf(&b, "event: %s\ndata: %s\n\n", name, data)
+	}
+	return b.String()
+}
+
+// read is what there is to tell of an answer.
+func (c *reading) read(t *testing.T) string {
+	t.Helper()
+	media := c.media
+	if media == "" {
+		media = "application/json"
+	}
+	call := RouteAs(c.dialect, c.method, c.path)
+	body := []byte(c.answer)
+	r := call.ParseResponse(200, http.Header{"Content-Type": {media}}, body, false)
+	if !r.Understood || r.Problem != "" {
+		t.Errorf("%s %s: not understood: %s", c.method, c.path, r.Problem)
+	}
+	var out []string
+	add := func(ok bool, form string, v ...any) {
+		if ok {
+			out = append(out, fmt.Sprintf(form, v...))
+		}
+	}
+	add(r.Result.End != "complete", "end %s %s", r.Result.End, r.Result.ErrorType)
+	add(r.Result.ID != "", "id %s", r.Result.ID)
+	add(r.Result.State != "", "state %s", r.Result.State)
+	add(r.Model.Answered != "", "model %s", r.Model.Answered)
+	add(r.Model.ServiceTier != "", "tier %s", r.Model.ServiceTier)
+	add(r.Result.FinishReasons != nil, "finish %v", r.Result.FinishReasons)
+	if u := r.Result.Usage; u != nil && u.Source != "absent" {
+		add(true, "usage %s", asJSON(u))
+	}
+	for _, call := range r.Result.ToolCalls {
+		add(true, "call %s %s %s", call.ID, call.Name, call.Type)
+	}
+	for _, w := range r.Texts {
+		add(true, "%s: %s", w.Origin, w.Words(body))
+	}
+	for _, d := range r.Documents {
+		score := ""
+		if d.Score != nil {
+			score = fmt.Sprint(" ", *d.Score)
+		}
+		add(true, "doc %s %q %s%s", d.ID, d.Title, d.Origin, score)
+	}
+	for _, f := range r.Findings {
+		add(true, "finding %s %s %s %v", f.Flag, f.Rule, f.Direction, f.Score)
+	}
+	for _, f := range r.Result.Confidence {
+		add(true, "%s %v", f.Kind, f.Value)
+	}
+	for _, turn := range call.Transcript(nil, body, media) {
+		for _, p := range turn.Parts {
+			add(p.Media != "", "media %s", p.Media)
+			if strings.Contains(p.Text, "QUJD") || strings.Contains(p.Media, "QUJD") {
+				t.Errorf("%s: what is shown has base64 in it: %q", c.path, p.Text)
+			}
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+func testReadings(t *testing.T, all []reading) {
+	t.Helper()
+	for i := range all {
+		c := &all[i]
+		if got := strings.TrimSpace(c.read(t)); got != strings.TrimSpace(c.want) {
+			t.Errorf("%s %s:\n%s\nwant\n%s", c.method, c.path, got, c.want)
+		}
+	}
+}
+
+func TestWhatAProviderKeeps(t *testing.T) {
+	testReadings(t, []reading{
+		{OpenAI, "GET", "/v1/files", "", `{"object":"list","data":[{"id":"file-1","object":"file","filename":"a"}],"has_more":false}`, ``},
+		{OpenAI, "GET", "/v1/files/file-1/content", "application/octet-stream", "a,b\n1,2\n", "document: a,b\n1,2\n"},
+		{OpenAI, "GET", "/v1/batches/batch_1", "", `{"id":"batch_1","object":"batch","status":"in_progress"}`, "id batch_1\nstate in_progress"},
+		{OpenAI, "POST", "/v1/vector_stores/vs_1/search", "", `{"object":"vector_store.search_results.page","search_query":["record"],"data":[{"file_id":"file-9","filename":"law.pdf","score":0.9,"attributes":{},"content":[{"type":"text","text":"Who keeps it."}]}],"has_more":false,"next_page":null}`,
+			"document: Who keeps it.\ndoc file-9 \"law.pdf\" file_search 0.9"},
+		{OpenAI, "GET", "/v1/vector_stores/vs_1/files/file-9/content", "", `{"object":"vector_store.file_content.page","data":[{"type":"text","text":"Who keeps it."}]}`, "document: Who keeps it."},
+		{OpenAI, "GET", "/v1/chat/completions/chatcmpl-1", "", `{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":"Hello."},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}`,
+			"id chatcmpl-1\nmodel gpt-4o\noutput: Hello."},
+		{OpenAI, "GET", "/v1/chat/completions", "", `{"object":"list","data":[{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o","choices":[{"message":{"role":"assistant","content":"Hello."}}]}]}`, "output: Hello."},
+		{OpenAI, "GET", "/v1/responses/resp_1/input_items", "", `{"object":"list","data":[{"id":"msg_1","type":"message","role":"user","content":[{"type":"input_text","text":"Who?"}]}]}`, "output: Who?"},
+		{OpenAI, "GET", "/v1/responses/resp_1", "", `{"id":"resp_1","object":"response","status":"queued","background":true,"model":"o3","output":[],"usage":null}`, "id resp_1\nstate queued\nmodel o3"},
+		{OpenAI, "GET", "/v1/responses/resp_1?stream=true&starting_after=4", "text/event-stream",
+			sent(`response.output_text.delta {"type":"response.output_text.delta","sequence_number":5,"output_index":0,"content_index":0,"delta":"lo"}`,
+				`response.completed {"type":"response.completed","sequence_number":6,"response":{"id":"resp_1","object":"response","status":"completed","model":"o3","output":[],"usage":{"input_tokens":3,"output_tokens":2,"total_tokens":5}}}`),
+			"id resp_1\nstate completed\nmodel o3\nusage {\"source\":\"reported\",\"gen_ai.usage.input_tokens\":3,\"gen_ai.usage.output_tokens\":2,\"steno.usage.total_tokens\":5}"},
+		{OpenAI, "DELETE", "/v1/responses/resp_1", "", `{"id":"resp_1","object":"response","deleted":true}`, "id resp_1"},
+		{OpenAI, "POST", "/v1/responses/input_tokens", "", `{"object":"response.input_tokens","input_tokens":11}`, ""},
+		{OpenAI, "POST", "/v1/conversations/conv_1/items", "", `{"object":"list","data":[{"type":"message","id":"msg_1","role":"user","content":[{"type":"input_text","text":"Who?"}]}]}`, "output: Who?"},
+		{OpenAI, "POST", "/v1/containers", "", `{"id":"cntr_1","object":"container","status":"running"}`, "id cntr_1\nstate running"},
+		{OpenAI, "GET", "/v1/evals/eval_1/runs/run_1", "", `{"id":"run_1","object":"eval.run","status":"completed","model":"gpt-4o"}`, "id run_1\nstate completed\nmodel gpt-4o"},
+		{OpenAI, "GET", "/v1/fine_tuning/jobs/ftjob-1/events", "", `{"object":"list","data":[{"object":"fine_tuning.job.event","id":"e","level":"info","message":"Step 1","type":"metrics"}],"has_more":false}`, ""},
+		{OpenAI, "POST", "/v1/videos", "", `{"id":"video_1","object":"video","model":"sora-2","status":"failed","error":{"code":"moderation_blocked","message":"no"}}`, "end error_in_answer moderation_blocked"},
+	})
+}
