@@ -173,7 +173,7 @@ const (
 	EndComplete       End = "complete"
 	EndProviderError  End = "provider_error"  // the provider answered with an error status
 	EndErrorInAnswer  End = "error_in_answer" // an error inside a 200
-	EndRefused        End = "refused"         // refused by policy or for want of a valid key, never forwarded
+	EndRefused        End = "refused"         // refused by policy or for want of a valid key; never forwarded, or cut off when its key was revoked
 	EndBlocked        End = "blocked"         // blocked by a check
 	EndClientGone     End = "client_gone"
 	EndUpstreamCut    End = "upstream_cut"

@@ -89,6 +89,7 @@ type gatewayKey struct {
 	Owner     string   `yaml:"owner"`  // who answers for it
 	Models    []string `yaml:"models"` // that it may ask for: names, or patterns such as gpt-4o*
 	Expires   string   `yaml:"expires"`
+	Budget    string   `yaml:"budget"` // "50 USD/month", "200000 tokens/day"
 }
 
 type consoleConfig struct {

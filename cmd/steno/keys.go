@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -47,12 +48,16 @@ type gatewayKeyJSON struct {
 	Owner     string   `json:"owner,omitempty"`
 	Models    []string `json:"models,omitempty"`
 	Expires   string   `json:"expires,omitempty"` // RFC 3339
+	Budget    string   `json:"budget,omitempty"`  // as capture.ParseBudget reads it
 }
 
 // checkKeyLimits says what is wrong with the limits of a key.
 func checkKeyLimits(k gatewayKey) error {
 	if _, err := keyExpiry(k.Expires); err != nil {
 		return err
+	}
+	if _, err := capture.ParseBudget(k.Budget); err != nil {
+		return fmt.Errorf("budget: %q: %w", k.Budget, err)
 	}
 	for _, pattern := range k.Models {
 		if _, err := path.Match(pattern, ""); err != nil {
@@ -131,10 +136,15 @@ func changeManagedKeys(dir string, edit func([]managedKey) ([]managedKey, error)
 
 // keyWatch joins the configured keys and the managed ones, and notices changes of the file.
 type keyWatch struct {
-	path   string
-	static []gatewayKey
-	seen   fs.FileInfo
-	ids    []string
+	path    string
+	static  []gatewayKey
+	logger  *slog.Logger
+	changed func(keys []*capture.Key) // puts them in force
+	record  func(added, removed []string)
+
+	mu   sync.Mutex
+	seen fs.FileInfo
+	ids  []string
 }
 
 func (w *keyWatch) load() ([]*capture.Key, error) {
@@ -154,7 +164,13 @@ func (w *keyWatch) load() ([]*capture.Key, error) {
 		if err != nil {
 			return fmt.Errorf("gateway key %q: %w", k.ID, err)
 		}
-		out = append(out, &capture.Key{ID: k.ID, SHA256: h, User: k.User, Role: k.Role, Team: k.Team, Tenant: k.Tenant, Upstreams: k.Upstreams, Models: k.Models, Expires: expires})
+		budget, err := capture.ParseBudget(k.Budget)
+		if err != nil {
+			return fmt.Errorf("gateway key %q: budget: %w", k.ID, err)
+		}
+		out = append(out, &capture.Key{
+			ID: k.ID, SHA256: h, User: k.User, Role: k.Role, Team: k.Team, Tenant: k.Tenant, Upstreams: k.Upstreams, Models: k.Models, Expires: expires, Budget: budget,
+		})
 		return nil
 	}
 	for _, k := range w.static {
@@ -171,8 +187,33 @@ func (w *keyWatch) load() ([]*capture.Key, error) {
 	return out, nil
 }
 
-// watch looks at the file each half second and hands over the new keys, with the ids that came and went.
-func (w *keyWatch) watch(changed func(keys []*capture.Key, added, removed []string), logger *slog.Logger) (stop func()) {
+// look takes over a changed file. Every call asks for it before its key is looked up: one look at a file costs nothing beside
+// a call, and a key that `steno key revoke` has said is revoked opens nothing more.
+func (w *keyWatch) look() {
+	now, _ := os.Stat(w.path) // absent is a state like any other
+	added, removed := w.take(now)
+	w.record(added, removed) // not under the lock: the log may hang, and calls pass where the operator chose so
+}
+
+func (w *keyWatch) take(now fs.FileInfo) (added, removed []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if sameFile(now, w.seen) {
+		return nil, nil
+	}
+	before := w.ids
+	keys, err := w.load()
+	if err != nil {
+		w.seen, w.ids = now, before
+		w.logger.Error("the gateway keys changed and cannot be read; those in force stay so", "error", err)
+		return nil, nil
+	}
+	w.changed(keys)
+	return without(w.ids, before), without(before, w.ids)
+}
+
+// watch looks at the file each half second, so that a change is on record without a call.
+func (w *keyWatch) watch() (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -183,19 +224,8 @@ func (w *keyWatch) watch(changed func(keys []*capture.Key, added, removed []stri
 			case <-quit:
 				return
 			case <-t.C:
+				w.look()
 			}
-			now, _ := os.Stat(w.path) // absent is a state like any other
-			if sameFile(now, w.seen) {
-				continue
-			}
-			before := w.ids
-			keys, err := w.load()
-			if err != nil {
-				w.seen = now
-				logger.Error("the gateway keys changed and cannot be read; those in force stay so", "error", err)
-				continue
-			}
-			changed(keys, without(w.ids, before), without(before, w.ids))
 		}
 	}()
 	return func() { close(quit); <-done }
@@ -300,6 +330,7 @@ func keyNewCommand(keyDir func() (string, error)) *cobra.Command {
 	c.Flags().StringSliceVar(&k.Upstreams, "upstream", nil, "upstreams that it may use (default: all)")
 	c.Flags().StringVar(&k.Owner, "owner", "", "who answers for it")
 	c.Flags().StringSliceVar(&k.Models, "models", nil, "models that it may ask for: names, or patterns such as 'gpt-4o*' (default: all)")
+	c.Flags().StringVar(&k.Budget, "budget", "", "what it may use: '50 USD/month', '200000 tokens/day' (default: as much as it likes)")
 	c.Flags().StringVar(&expires, "expires", "", "how long it holds: 12h, 90d, 2w, a date, or RFC 3339 (default: until it is revoked)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
@@ -318,23 +349,26 @@ func keyListCommand(keyDir func() (string, error)) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			use, err := readKeyUse(dir)
+			if err != nil {
+				return err
+			}
 			if asJSON {
-				enc := json.NewEncoder(c.OutOrStdout())
-				for _, k := range keys {
-					if err := enc.Encode(k); err != nil {
-						return err
-					}
-				}
-				return nil
+				return printKeysJSON(c.OutOrStdout(), keys, use)
+			}
+			if use.At.IsZero() {
+				fmt.Fprintln(c.ErrOrStderr(), "what they have used is not known: no steno has served with these keys yet")
 			}
 			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "ID\tUSER\tROLE\tTEAM\tTENANT\tUPSTREAMS\tMODELS\tOWNER\tEXPIRES\tCREATED")
+			fmt.Fprintln(w, "ID\tUSER\tROLE\tTEAM\tTENANT\tUPSTREAMS\tMODELS\tOWNER\tEXPIRES\tUSED THIS MONTH\tBUDGET\tLEFT\tCREATED")
 			for _, k := range keys {
 				expires := cmp.Or(k.Expires, "never")
 				if t, err := keyExpiry(k.Expires); err == nil && !t.IsZero() && !time.Now().Before(t) {
 					expires += " (expired)"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.User, k.Role, k.Team, k.Tenant, allOr(k.Upstreams), allOr(k.Models), k.Owner, expires, k.Created.Format(time.RFC3339))
+				used, left := use.of(k.gatewayKeyJSON)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.User, k.Role, k.Team, k.Tenant, allOr(k.Upstreams), allOr(k.Models), k.Owner, expires,
+					usedWords(&used.Total), cmp.Or(k.Budget, "none"), cmp.Or(left, "-"), k.Created.Format(time.RFC3339))
 			}
 			return w.Flush()
 		},
@@ -352,7 +386,7 @@ func allOr(names []string) string {
 
 func keyRevokeCommand(keyDir func() (string, error)) *cobra.Command {
 	return &cobra.Command{
-		Use: "revoke ID", Short: "Revoke a gateway key; a running server refuses it within a second", Args: cobra.ExactArgs(1),
+		Use: "revoke ID", Short: "Revoke a gateway key; a running server refuses it at once, and cuts off its answers under way", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			dir, err := keyDir()
 			if err != nil {

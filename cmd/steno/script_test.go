@@ -43,7 +43,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "fill": fill, "validjson": validJSON, "server": serveScript, "stop": stopScript,
-			"call": callScript,
+			"call": callScript(10 * time.Second), "callonce": callScript(0), "keyof": keyOf,
 		},
 	})
 }
@@ -103,36 +103,52 @@ func serveScript(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("TOKEN", r.Token)
 }
 
-// callScript asks the gateway for a chat completion with a key ("-" for none) until it answers with the status, for ten
-// seconds at most; the answer's body is in the file "answer": call STATUS KEY [HEADER VALUE]…
-func callScript(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: call STATUS KEY [HEADER VALUE]…")
+// keyOf sets a variable to the key that `steno key new` has printed: keyof FILE NAME.
+func keyOf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: keyof FILE NAME")
 	}
-	until := time.Now().Add(10 * time.Second)
-	for {
-		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, ts.Getenv("GATEWAY")+"/v1/chat/completions",
-			strings.NewReader(`{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hello"}]}`))
-		ts.Check(err)
-		req.Header.Set("Content-Type", "application/json")
-		if args[1] != "-" {
-			req.Header.Set("Authorization", "Bearer "+args[1])
+	first, _, _ := strings.Cut(ts.ReadFile(args[0]), "\n")
+	ts.Setenv(args[1], first)
+}
+
+// callScript asks the gateway for a chat completion with a key ("-" for none) until it answers with the status, for some
+// time at most; the answer's body is in the file "answer": call STATUS KEY [HEADER VALUE]…
+func callScript(patience time.Duration) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) < 2 {
+			ts.Fatalf("usage: call STATUS KEY [HEADER VALUE]…")
 		}
-		for i := 2; i+1 < len(args); i += 2 {
-			req.Header.Set(args[i], args[i+1])
-		}
-		resp, err := http.DefaultClient.Do(req)
-		ts.Check(err)
-		body, err := io.ReadAll(resp.Body)
-		ts.Check(errors.Join(err, resp.Body.Close()))
-		ts.Check(os.WriteFile(ts.MkAbs("answer"), body, 0o600))
-		if strconv.Itoa(resp.StatusCode) == args[0] {
-			return
-		}
-		if time.Now().After(until) {
-			ts.Fatalf("answered %d %s, want %s", resp.StatusCode, body, args[0])
+		until := time.Now().Add(patience)
+		for {
+			status, body := askOnce(ts, args[1], args[2:])
+			ts.Check(os.WriteFile(ts.MkAbs("answer"), body, 0o600))
+			if strconv.Itoa(status) == args[0] {
+				return
+			}
+			if time.Now().After(until) {
+				ts.Fatalf("answered %d %s, want %s", status, body, args[0])
+			}
 		}
 	}
+}
+
+func askOnce(ts *testscript.TestScript, key string, headers []string) (int, []byte) {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, ts.Getenv("GATEWAY")+"/v1/chat/completions",
+		strings.NewReader(`{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hello"}]}`))
+	ts.Check(err)
+	req.Header.Set("Content-Type", "application/json")
+	if key != "-" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(errors.Join(err, resp.Body.Close()))
+	return resp.StatusCode, body
 }
 
 type serversKey struct{}

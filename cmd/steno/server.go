@@ -153,7 +153,12 @@ func (s *server) openGateway(ctx context.Context, registry prometheus.Registerer
 	if err != nil {
 		return err
 	}
-	s.keyring = &keyWatch{path: filepath.Join(s.cfg.Key.Dir, managedKeysFile), static: s.cfg.Gateway.Keys}
+	s.keyring = &keyWatch{path: filepath.Join(s.cfg.Key.Dir, managedKeysFile), static: s.cfg.Gateway.Keys, logger: logger}
+	s.keyring.changed = func(keys []*capture.Key) { s.gateway.SetKeys(keys) }
+	s.keyring.record = func(added, removed []string) {
+		s.recordKeyChange("key_created", added)
+		s.recordKeyChange("key_revoked", removed)
+	}
 	keys, err := s.keyring.load()
 	if err != nil {
 		return err
@@ -167,7 +172,7 @@ func (s *server) openGateway(ctx context.Context, registry prometheus.Registerer
 		return err
 	}
 	s.gateway, err = capture.NewGateway(ctx, s.store.recorder, capture.Config{
-		Upstreams: ups, Keys: keys, AllowAnonymous: s.cfg.Gateway.AllowAnonymous, OnLogFailure: s.cfg.Gateway.OnLogFailure,
+		Upstreams: ups, Keys: keys, LookAtKeys: s.keyring.look, AllowAnonymous: s.cfg.Gateway.AllowAnonymous, OnLogFailure: s.cfg.Gateway.OnLogFailure,
 		MaxBody: int64(s.cfg.Gateway.MaxBody), MaxInFlight: int64(s.cfg.Gateway.MaxInFlight),
 		HeaderTimeout: s.cfg.Gateway.HeaderTimeout, IdleTimeout: s.cfg.Gateway.IdleTimeout,
 		FS: disk.OS(), SpoolDir: filepath.Join(s.cfg.Data, "spool"), IDsDir: filepath.Join(s.cfg.Data, "ids"),
@@ -177,13 +182,11 @@ func (s *server) openGateway(ctx context.Context, registry prometheus.Registerer
 	if err != nil {
 		return fmt.Errorf("couldn't start the gateway: %w", err)
 	}
-	stopPolicy := s.policy.watch(s.takePolicy, logger)
-	stopKeys := s.keyring.watch(func(keys []*capture.Key, added, removed []string) {
-		s.gateway.SetKeys(keys)
-		s.recordKeyChange("key_created", added)
-		s.recordKeyChange("key_revoked", removed)
-	}, logger)
-	s.stopKeys = func() { stopKeys(); stopPolicy() }
+	if err := s.countFromLog(ctx); err != nil {
+		return errors.Join(err, s.gateway.Close())
+	}
+	stopPolicy, stopKeys, stopUse := s.policy.watch(s.takePolicy, logger), s.keyring.watch(), s.keepUse()
+	s.stopKeys = func() { stopKeys(); stopPolicy(); stopUse() }
 	return nil
 }
 

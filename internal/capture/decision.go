@@ -43,6 +43,16 @@ func (x *exchange) question() *policy.Question {
 	}
 	if k := x.who.key; k != nil {
 		q.Caller.Key, q.Caller.User, q.Caller.Team, q.Caller.Role, q.Caller.Tenant = k.ID, k.User, k.Team, k.Role, k.Tenant
+		if k.Budget != nil {
+			use := x.g.spent.use(k.ID, q.Time)
+			left := k.Budget.Left(&use)
+			if k.Budget.Tokens > 0 {
+				q.LeftTokens = &left
+			} else {
+				left /= 1e5
+				q.LeftUSD = &left
+			}
+		}
 	}
 	for _, f := range flagsOf(x.safety) {
 		q.Findings = append(q.Findings, string(f))

@@ -254,6 +254,9 @@ func (g *Gateway) recordSubmission(r *http.Request, who caller, s *submission, e
 	if err != nil && settle != nil {
 		settle(false)
 	}
+	if err == nil && d.Result != nil && !d.Exchange.IsZero() && !d.Imported { // what was taken over was spent long ago
+		g.spend(who, d.Time, d.Result)
+	}
 	return ticket, err
 }
 

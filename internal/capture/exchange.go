@@ -89,6 +89,9 @@ func (x *exchange) serve() {
 		x.refuse(http.StatusForbidden, "model_not_allowed", "the key "+strconv.Quote(k.ID)+" may not ask for the model "+strconv.Quote(x.parsed.Model.Asked)+"; it may ask for "+strings.Join(k.Models, ", "))
 		return
 	}
+	if x.overBudget() {
+		return
+	}
 	start = time.Now().UTC()
 	x.safety = x.g.checkTexts(x.r.Context(), plain, x.parsed.Texts, "in", "request")
 	if !x.decide() {

@@ -43,6 +43,7 @@ func (u *Upstream) Passthrough() bool { return u.Credential == "" && u.AWS == ni
 type Config struct {
 	Upstreams      []*Upstream
 	Keys           []*Key
+	LookAtKeys     func() // runs before a key is looked up, and calls SetKeys where they changed: a revocation is in force at once
 	AllowAnonymous bool
 	OnLogFailure   string // block, allow
 	MaxBody        int64  // bytes of a request body; 0 = 64 MiB
@@ -75,6 +76,8 @@ type Gateway struct {
 	flight    *budget
 	seen      *seenTexts
 	failures  *authFailures
+	spent     *spending
+	running   *running
 	ids       *idTable
 	open      *openCalls
 	metrics   *gatewayMetrics
@@ -102,7 +105,7 @@ func NewGateway(ctx context.Context, rec *Recorder, cfg Config) (*Gateway, error
 	}
 	g := &Gateway{
 		cfg: cfg, rec: rec, byName: map[string]*Upstream{}, byDialect: map[string]*Upstream{},
-		flight: &budget{max: cfg.MaxInFlight}, seen: newSeenTexts(), metrics: newGatewayMetrics(cfg.Metrics),
+		flight: &budget{max: cfg.MaxInFlight}, seen: newSeenTexts(), spent: newSpending(), running: newRunning(), metrics: newGatewayMetrics(cfg.Metrics),
 	}
 	for _, u := range cfg.Upstreams {
 		g.byName[u.Name] = u
@@ -169,13 +172,15 @@ func (g *Gateway) submitted(e *journal.Entry) (string, *steno.Origin) {
 	return tenant, o.Origin
 }
 
-// SetKeys replaces the gateway keys at once: a key that is not in the list is refused from now on.
+// SetKeys replaces the gateway keys at once: a key that is not in the list is refused from now on, and its answers under way
+// are cut off.
 func (g *Gateway) SetKeys(keys []*Key) {
 	t := make(map[[32]byte]*Key, len(keys))
 	for _, k := range keys {
 		t[k.SHA256] = k
 	}
 	g.keyTable.Store(&t)
+	g.running.keep(t)
 }
 
 func (g *Gateway) keys() map[[32]byte]*Key { return *g.keyTable.Load() }

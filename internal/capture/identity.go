@@ -27,6 +27,7 @@ type Key struct {
 	Upstreams []string  // empty: all
 	Models    []string  // patterns of path.Match for models that it may ask for; empty: all
 	Expires   time.Time // from then on it is refused; zero: never
+	Budget    *Budget   // what it may use in a day or month; nil: as much as it likes
 }
 
 // mayAsk says whether the key may ask for a model. A call that names none generates nothing, or is refused by the provider.
@@ -102,6 +103,9 @@ type refusal struct {
 // authorize decides who calls. A steno key stands where the SDK puts its key, or in x-steno-key beside the provider's
 // own key where the upstream passes that through.
 func (g *Gateway) authorize(r *http.Request, up *Upstream) (caller, *refusal) {
+	if g.cfg.LookAtKeys != nil {
+		g.cfg.LookAtKeys()
+	}
 	keys := g.keys()
 	cred := presented(r, up)
 	stenoKey := r.Header.Get("X-Steno-Key")

@@ -63,6 +63,7 @@ type relay struct {
 func (x *exchange) forward() {
 	ctx, cancel := context.WithCancelCause(x.r.Context())
 	defer cancel(nil)
+	defer x.g.running.begin(x, cancel)()
 	out, err := x.outbound(ctx)
 	if err != nil {
 		x.failed(err, nil)
@@ -71,6 +72,9 @@ func (x *exchange) forward() {
 	x.forwarded = time.Now().UTC()
 	resp, err := x.g.transport.RoundTrip(out)
 	if err != nil {
+		if context.Cause(ctx) == errRevoked {
+			err = errRevoked // the transport says only that its context was cancelled
+		}
 		x.failed(err, context.Cause(x.r.Context()))
 		return
 	}
@@ -89,6 +93,9 @@ func (x *exchange) failed(err, gone error) {
 	status, code := http.StatusBadGateway, "upstream_unreachable"
 	var timeout interface{ Timeout() bool }
 	switch {
+	case errors.Is(err, errRevoked):
+		res.End, res.EndDetail = steno.EndRefused, "key_revoked"
+		status, code = http.StatusUnauthorized, "invalid_api_key"
 	case gone != nil:
 		res.End, res.EndDetail = steno.EndClientGone, "the client left before the answer began"
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -425,6 +432,8 @@ func (rl *relay) facts(readErr error) *dialect.Response {
 	case readErr == nil && rl.resp.StatusCode == http.StatusNotModified:
 		res.End, res.EndDetail = steno.EndComplete, "" // it never has a body
 	case readErr == nil && (rl.stream == nil || rl.stream.Finished() || res.End != steno.EndUpstreamCut):
+	case context.Cause(rl.resp.Request.Context()) == errRevoked:
+		res.End, res.EndDetail = steno.EndRefused, "key_revoked"
 	case rl.clientGone || cause != nil || errors.Is(readErr, errClientGone):
 		res.End, res.EndDetail = steno.EndClientGone, "the client left before the end of its answer"
 	case errors.Is(readErr, errIdle) || isIdle(rl):
@@ -508,6 +517,7 @@ func (x *exchange) responseEvent(a *dialect.Response, firstByte, firstToken time
 // recordResponse makes the answer's record durable. It reports whether the held-back end may be released.
 func (x *exchange) recordResponse(d *steno.Draft, safety *steno.Safety) bool {
 	x.g.metrics.ended.WithLabelValues(string(d.Result.End)).Inc()
+	x.g.spend(x.who, x.received, d.Result)
 	if x.passed {
 		return true
 	}
