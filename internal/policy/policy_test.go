@@ -100,7 +100,7 @@ func TestMistakes(t *testing.T) {
 		reason string
 	}{
 		"syntax":            {"permit(principal, action, resource);\nforbid(principal action);", 2, ""},
-		"attribute":         {"permit(principal, action, resource);\n\nforbid(principal, action, resource)\nwhen { resource.modle == \"x\" };", 3, "modle"},
+		"attribute":         {"permit(principal, action, resource);\n\nforbid(principal, action, resource)\nwhen { resource.shape == \"x\" };", 3, "shape"},
 		"optional":          {`forbid(principal, action, resource) when { principal.team == "x" };`, 1, "team"},
 		"type":              {`forbid(principal, action, resource) when { context.hour == "nine" };`, 1, ""},
 		"entity":            {`permit(principal == User::"ana", action, resource);`, 1, "User"},
