@@ -55,7 +55,7 @@ func memberOf(name string) member {
 		return systemMember
 	case "prediction":
 		return predictionMember
-	case "documents":
+	case "documents", "document":
 		return documentsMember
 	case "tools", "functions", "mcp_servers", "toolConfig", "connectors", "data_sources", "dataSources":
 		return toolsMember

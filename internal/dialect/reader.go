@@ -120,9 +120,12 @@ func (r *reader) content(n int, origin string, kind steno.Kind) {
 		r.words(n, origin, kind)
 	case array:
 		for el := range r.elements(n) {
-			if r.shape(el) == text {
+			switch r.shape(el) {
+			case text:
 				r.words(el, origin, kind)
-			} else {
+			case array:
+				r.content(el, origin, kind)
+			default:
 				r.block(el, origin, kind)
 			}
 		}
@@ -288,7 +291,7 @@ func (r *reader) block(n int, origin string, kind steno.Kind) {
 		if typ == "" && (r.geminiBlock(n, origin, kind) || r.converseBlock(n, origin, kind)) {
 			return
 		}
-		if !r.serverResult(n, typ, origin, kind) && !r.mediaBlock(n, typ) && !r.hostedCall(n, typ) {
+		if !r.mistralBlock(n, typ, origin, kind) && !r.serverResult(n, typ, origin, kind) && !r.mediaBlock(n, typ) && !r.hostedCall(n, typ) {
 			r.anything(n, origin, kind, 0)
 		}
 	}
@@ -540,13 +543,14 @@ func (r *reader) role(n int) role {
 	}
 	typ := string(t.bytes(t.get(n, "type")))
 	switch {
-	case strings.HasSuffix(typ, "_output"):
+	case strings.HasSuffix(typ, "_output"), typ == "function.result":
 		return toolRole
 	case strings.HasSuffix(typ, "_call"):
 		return modelRole
 	}
 	switch typ {
-	case "reasoning", "item_reference", "mcp_list_tools", "mcp_approval_request", "compaction", "message":
+	case "reasoning", "item_reference", "mcp_list_tools", "mcp_approval_request", "compaction", "message",
+		"message.output", "function.call", "tool.execution", "agent.handoff":
 		return modelRole
 	}
 	return userRole

@@ -171,11 +171,8 @@ func (s *Stream) delta(d, choice int) {
 	words := item{origin: "output"}
 	content := t.get(d, "content")
 	s.fragment(content, slot{choice: choice, field: 'c'}, words)
-	for el := range t.elements(content) { // some send blocks
-		for th := range t.elements(t.get(el, "thinking")) { // Mistral
-			s.fragment(t.get(th, "text"), slot{choice: choice, field: 't'}, item{origin: "output", kind: steno.KindReasoning})
-		}
-		s.fragment(t.get(el, "text"), slot{choice: choice, field: 'c'}, words)
+	for el := range t.elements(content) { // Mistral and others send blocks
+		s.block(el, slot{choice: choice, field: 'c'})
 	}
 	s.fragment(t.get(d, "refusal"), slot{choice: choice, field: 'r'}, item{origin: "output", refusal: true})
 	for _, name := range [...]string{"reasoning_content", "reasoning"} {

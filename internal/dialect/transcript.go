@@ -145,9 +145,13 @@ func (s *script) turn(t Turn) {
 func (s *script) documents(v int) {
 	t := s.reader.tape
 	var parts []Part
-	for el := range t.elements(v) {
+	for el := range t.one(v) {
 		s.reader.items = s.reader.items[:0]
-		s.reader.anyValue(el, "document", steno.KindContext, 0)
+		if t.has(t.get(el, "type")) {
+			s.reader.block(el, "document", steno.KindContext)
+		} else {
+			s.reader.anyValue(el, "document", steno.KindContext, 0)
+		}
 		var d documents
 		d.given(t, el)
 		got := s.parts(steno.KindContext)
