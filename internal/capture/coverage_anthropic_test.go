@@ -5,6 +5,8 @@ func init() {
 		noCell["anthropic complete "+column] = "The old completions say nothing of tokens."
 	}
 	noCell["anthropic complete tools"], noCell["anthropic complete provider flags"] = "The method knows no tools.", "The method says nothing of what it thinks of a text."
+	noCell["anthropic batch_results streamed"] = "The results come as a file."
+	noCell["anthropic batch_results cost"] = "A batch has prices of its own, which the table does not have."
 	samples = append(samples,
 		sample{
 			dialect: "anthropic", name: "a message", path: "/v1/messages",
@@ -57,5 +59,26 @@ func init() {
 		sample{
 			dialect: "anthropic", name: "which models there are", method: "GET", path: "/v1/models", answer: `{"data":[{"type":"model","id":"claude-haiku-4-5-20251001"}],"has_more":false}`,
 		},
+		sample{
+			dialect: "anthropic", name: "a page that Anthropic fetched", path: "/v1/messages", request: `{"model":"claude-haiku-4-5","max_tokens":64,"messages":[{"role":"user","content":"Who?"}],"tools":[{"type":"web_fetch_20250910","name":"web_fetch"}]}`,
+			answer:   `{"id":"msg_04","type":"message","role":"assistant","model":"claude-haiku-4-5-20251001","content":[{"type":"server_tool_use","id":"srvtoolu_1","name":"web_fetch","input":{"url":"https://law.example/"}},{"type":"web_fetch_tool_result","tool_use_id":"srvtoolu_1","content":{"type":"web_fetch_result","url":"https://law.example/","content":{"type":"document","source":{"type":"text","media_type":"text/plain","data":"The reporter keeps it."},"title":"Law"}}},{"type":"text","text":"The reporter."}],"stop_reason":"end_turn","usage":{"input_tokens":1000,"output_tokens":100,"server_tool_use":{"web_fetch_requests":1}}}`,
+			answered: "claude-haiku-4-5-20251001", finish: []string{"end_turn"}, tools: []string{"web_fetch"}, offered: []string{"web_fetch"}, docs: []string{"https://law.example/"}, usage: "input=1000 output=100",
+		},
+		sample{
+			dialect: "anthropic", name: "a batch", path: "/v1/messages/batches", request: `{"requests":[{"custom_id":"a","params":{"model":"claude-haiku-4-5","max_tokens":64,"messages":[{"role":"user","content":"Who?"}]}}]}`,
+			answer: `{"id":"msgbatch_1","type":"message_batch","processing_status":"in_progress","request_counts":{"processing":1,"succeeded":0,"errored":0,"canceled":0,"expired":0}}`, asked: "claude-haiku-4-5",
+		},
+		sample{
+			dialect: "anthropic", name: "a batch's results", method: "GET", path: "/v1/messages/batches/msgbatch_1/results", contentType: "application/x-jsonl",
+			answer: `{"custom_id":"a","result":{"type":"succeeded","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-haiku-4-5-20251001","content":[{"type":"tool_use","id":"toolu_1","name":"weather","input":{}}],"stop_reason":"tool_use","usage":{"input_tokens":8,"output_tokens":2,"service_tier":"batch"}}}}` + "\n" +
+				`{"custom_id":"b","result":{"type":"succeeded","message":{"id":"msg_2","type":"message","role":"assistant","model":"claude-haiku-4-5-20251001","content":[],"stop_reason":"refusal","usage":{"input_tokens":9,"output_tokens":1,"service_tier":"batch"}}}}` + "\n",
+			answered: "claude-haiku-4-5-20251001", finish: []string{"tool_use", "refusal"}, tools: []string{"weather"}, refusal: true, flags: []string{"refusal:stop_reason"}, usage: "input=17 output=3",
+		},
+		sample{
+			dialect: "anthropic", name: "a file", path: "/v1/files", header: map[string]string{"Content-Type": "multipart/form-data; boundary=x7"},
+			request: "--x7\r\nContent-Disposition: form-data; name=\"file\"; filename=\"law.txt\"\r\nContent-Type: text/plain\r\n\r\nThe reporter keeps it.\r\n--x7--\r\n",
+			answer:  `{"id":"file_1","type":"file","filename":"law.txt","mime_type":"text/plain","size_bytes":22}`, docs: []string{"law.txt"},
+		},
+		sample{dialect: "anthropic", name: "a file's bytes", method: "GET", path: "/v1/files/file_1/content", contentType: "text/plain", answer: "The reporter keeps it."},
 	)
 }

@@ -9,9 +9,8 @@ func init() {
 	for _, api := range []string{"images", "speech", "transcriptions"} {
 		noCell["openai "+api+" tools"] = "The method knows no tools."
 	}
-	noCell["openai speech usage"], noCell["openai speech streamed"] = "Speech is sound, with no counts beside it.", "Sound passes as it comes, but has no events; its last byte is held back."
-	noCell["openai speech cut by client"] = "See streamed."
-	for _, op := range []string{"moderation", "manage"} {
+	noCell["openai speech plain"] = "It passes unchanged, but sound has neither finish nor usage nor a model that answered beside it."
+	for _, op := range []string{"moderation", "manage", "retrieval"} {
 		for column, why := range map[string]string{
 			"streamed": "The answer comes whole.", "tools": "Nothing is generated.", "usage": "Nothing is generated.", "cost": "Nothing is generated.",
 			"provider flags": "Nothing is generated.", "plain": "It passes unchanged, but has neither finish nor usage nor a model that answered.",
@@ -91,7 +90,30 @@ func init() {
 		sample{dialect: "openai", name: "a file's bytes", method: "GET", path: "/v1/files/file-1/content", contentType: "application/octet-stream", answer: "{}\n"},
 		sample{dialect: "openai", name: "a batch", path: "/v1/batches", request: `{"input_file_id":"file-1","endpoint":"/v1/chat/completions","completion_window":"24h"}`, answer: `{"id":"batch_1","object":"batch","status":"validating","input_file_id":"file-1"}`},
 		sample{dialect: "openai", name: "a fine-tune", path: "/v1/fine_tuning/jobs", request: `{"model":"gpt-4o-mini","training_file":"file-1"}`, answer: `{"id":"ftjob-1","object":"fine_tuning.job","status":"queued","model":"gpt-4o-mini-2024-07-18","fine_tuned_model":null,"training_file":"file-1"}`, asked: "gpt-4o-mini", answered: "gpt-4o-mini-2024-07-18"},
-		sample{dialect: "openai", name: "a search in a vector store", path: "/v1/vector_stores/vs_1/search", request: `{"query":"record"}`, answer: `{"object":"vector_store.search_results.page","data":[{"file_id":"file-9","filename":"law.pdf","score":0.9,"content":[{"type":"text","text":"…"}]}]}`, docs: []string{"file-9"}},
+		sample{dialect: "openai", name: "a search in a vector store", path: "/v1/vector_stores/vs_1/search", request: `{"query":"record"}`, answer: `{"object":"vector_store.search_results.page","data":[{"file_id":"file-9","filename":"law.pdf","score":0.9,"content":[{"type":"text","text":"…"}]}]}`, docs: []string{"file-9"}, said: []string{"…"}},
+		sample{
+			dialect: "openai", name: "an image is changed", path: "/v1/images/edits", header: map[string]string{"Content-Type": "multipart/form-data; boundary=x7"},
+			request: "--x7\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ngpt-image-1\r\n--x7\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\na hat on the cat\r\n--x7\r\nContent-Disposition: form-data; name=\"image[]\"; filename=\"cat.png\"\r\nContent-Type: image/png\r\n\r\n\x89PNG\x00\r\n--x7--\r\n",
+			answer:  `{"created":1,"output_format":"png","data":[{"b64_json":"aGVsbG8="}],"usage":{"input_tokens":300,"output_tokens":196,"total_tokens":496}}`,
+			asked:   "gpt-image-1", usage: "input=300 output=196 total=496", docs: []string{"cat.png"},
+		},
+		sample{
+			dialect: "openai", name: "speech as it is made", path: "/v1/audio/speech", contentType: "text/event-stream", request: `{"model":"gpt-4o-mini-tts","voice":"alloy","input":"The court reporter.","instructions":"Slowly.","stream_format":"sse"}`,
+			answer: "data: {\"type\":\"speech.audio.delta\",\"audio\":\"aGVsbG8=\"}\n\ndata: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":14,\"output_tokens\":101,\"total_tokens\":115}}\n\n",
+			asked:  "gpt-4o-mini-tts", usage: "input=14 output=101 total=115",
+		},
+		sample{
+			dialect: "openai", name: "a batch's results", method: "GET", path: "/v1/files/file-2/content", contentType: "application/octet-stream",
+			answer:   `{"id":"batch_req_1","custom_id":"a","response":{"status_code":200,"body":{"id":"c","object":"chat.completion","model":"gpt-4o-mini-2024-07-18","choices":[{"index":0,"message":{"role":"assistant","content":"Hello."},"finish_reason":"stop"}],"usage":{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10}}},"error":null}` + "\n",
+			answered: "gpt-4o-mini-2024-07-18", finish: []string{"stop"}, usage: "input=8 output=2 total=10",
+		},
+		sample{
+			dialect: "openai", name: "an answer that was stored", method: "GET", path: "/v1/chat/completions/chatcmpl-1",
+			answer:   `{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o-mini-2024-07-18","choices":[{"index":0,"message":{"role":"assistant","content":"Hello."},"finish_reason":"stop"}],"usage":{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10}}`,
+			answered: "gpt-4o-mini-2024-07-18", said: []string{"Hello."},
+		},
+		sample{dialect: "openai", name: "a conversation goes on", path: "/v1/conversations/conv_1/items", request: `{"items":[{"type":"message","role":"user","content":"Who?"}]}`, answer: `{"object":"list","data":[{"type":"message","id":"msg_1","role":"user","content":[{"type":"input_text","text":"Who?"}]}]}`, said: []string{"Who?"}},
+		sample{dialect: "openai", name: "how many tokens", path: "/v1/responses/input_tokens", request: `{"model":"gpt-4o-mini","input":"Who?"}`, answer: `{"object":"response.input_tokens","input_tokens":8}`, asked: "gpt-4o-mini"},
 		sample{dialect: "openai", name: "a stored answer is deleted", method: "DELETE", path: "/v1/responses/resp_1", answer: `{"id":"resp_1","object":"response","deleted":true}`},
 	)
 }
