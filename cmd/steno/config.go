@@ -68,6 +68,7 @@ type upstreamConfig struct {
 // credential is `passthrough`, a secret by reference, or a key to sign with.
 type credential struct {
 	Passthrough bool
+	Keyring     string // name of a key that `steno key provider set` has kept
 	Secret      secret
 	AWS         *awsCredential
 }
@@ -258,7 +259,7 @@ func (c *config) completeGateway() error {
 		case u.URL == "":
 			return fmt.Errorf("%s.url: is missing", at)
 		case u.Credential == (credential{}):
-			return fmt.Errorf("%s.credential: is missing; write passthrough, {env: NAME} or {file: PATH}", at)
+			return fmt.Errorf("%s.credential: is missing; write passthrough, {keyring: NAME}, {env: NAME} or {file: PATH}", at)
 		case u.Credential.AWS != nil && u.Dialect != dialect.Bedrock:
 			return fmt.Errorf("%s.credential: aws signs calls of the dialect bedrock only, and this one's is %s", at, u.Dialect)
 		}
@@ -288,7 +289,7 @@ func (c *config) completeGateway() error {
 	return nil
 }
 
-// UnmarshalYAML reads passthrough, {env: NAME}, {file: PATH}, aws or {aws: {…}}; a secret itself is refused without being
+// UnmarshalYAML reads passthrough, {keyring: NAME}, {env: NAME}, {file: PATH}, aws or {aws: {…}}; a secret itself is refused without being
 // repeated.
 func (c *credential) UnmarshalYAML(unmarshal func(any) error) error {
 	var word string
@@ -299,7 +300,7 @@ func (c *credential) UnmarshalYAML(unmarshal func(any) error) error {
 		case "aws":
 			c.AWS = &awsCredential{}
 		default:
-			return errors.New("a credential is never written here: use passthrough, {env: NAME}, {file: PATH}, or aws for Bedrock")
+			return errors.New("a credential is never written here: use passthrough, {keyring: NAME}, {env: NAME}, {file: PATH}, or aws for Bedrock")
 		}
 		return nil
 	}
@@ -312,6 +313,10 @@ func (c *credential) UnmarshalYAML(unmarshal func(any) error) error {
 			err := unmarshal(&of)
 			c.AWS = &of.AWS
 			return err
+		}
+		if name, ok := keys["keyring"].(string); ok && name != "" && len(keys) == 1 {
+			c.Keyring = name
+			return nil
 		}
 	}
 	return unmarshal(&c.Secret)

@@ -73,6 +73,10 @@ func configSchema(t reflect.Type) map[string]any {
 			map[string]any{"enum": []string{"passthrough", "aws"}},
 			secretSchema,
 			map[string]any{
+				"type": "object", "additionalProperties": false, "required": []string{"keyring"},
+				"properties": map[string]any{"keyring": map[string]any{"type": "string"}},
+			},
+			map[string]any{
 				"type": "object", "additionalProperties": false, "required": []string{"aws"},
 				"properties": map[string]any{"aws": configSchema(reflect.TypeFor[awsCredential]())},
 			},

@@ -263,18 +263,19 @@ func hashKey(key string) string {
 }
 
 func keyCommand() *cobra.Command {
-	c := &cobra.Command{Use: "key", Short: "Make, list and revoke gateway keys"}
+	c := &cobra.Command{Use: "key", Short: "Make, list and revoke gateway keys, and keep providers' keys"}
 	var f serveFlags
 	c.PersistentFlags().StringVar(&f.data, "data", "", "data directory (default ./steno-data)")
 	c.PersistentFlags().StringVar(&f.file, "config", "", "configuration file (YAML)")
+	load := func() (*config, error) { return loadConfig(f, os.Getenv) }
 	keyDir := func() (string, error) {
-		cfg, err := loadConfig(f, os.Getenv)
+		cfg, err := load()
 		if err != nil {
 			return "", err
 		}
 		return cfg.Key.Dir, nil
 	}
-	c.AddCommand(keyNewCommand(keyDir), keyListCommand(keyDir), keyRevokeCommand(keyDir))
+	c.AddCommand(keyNewCommand(keyDir), keyListCommand(keyDir), keyRevokeCommand(keyDir), keyProviderCommand(load))
 	return c
 }
 

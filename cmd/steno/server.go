@@ -339,6 +339,10 @@ func (c *config) upstreams() ([]*capture.Upstream, error) {
 			if up.AWS, err = u.Credential.AWS.resolve(); err != nil {
 				return nil, usageError{fmt.Errorf("gateway.upstreams.%s.credential.%w", name, err)}
 			}
+		case u.Credential.Keyring != "":
+			if up.Credential, err = c.providerKey(u.Credential.Keyring); err != nil {
+				return nil, usageError{fmt.Errorf("gateway.upstreams.%s.credential: %w", name, err)}
+			}
 		default:
 			if up.Credential, err = u.Credential.Secret.resolve(); err != nil {
 				return nil, usageError{fmt.Errorf("gateway.upstreams.%s.credential: %w", name, err)}
