@@ -33,16 +33,20 @@ func (r *rig) changes() []*seal.Opened {
 
 func TestWhatACallChangesIsRecorded(t *testing.T) {
 	answers := map[string]string{
-		"POST /v1/files":                    `{"id":"file-1","object":"file","bytes":120,"filename":"train.jsonl","purpose":"fine-tune"}`,
-		"GET /v1/files/file-1":              `{"id":"file-1","object":"file","bytes":120}`,
-		"DELETE /v1/files/file-1":           `{"id":"file-1","object":"file","deleted":true}`,
-		"POST /v1/vector_stores":            `{"id":"vs_1","object":"vector_store"}`,
-		"POST /v1/vector_stores/vs_1/files": `{"id":"file-1","object":"vector_store.file","vector_store_id":"vs_1"}`,
-		"POST /v1/fine_tuning/jobs":         `{"id":"ftjob-1","object":"fine_tuning.job","status":"queued","model":"gpt-4o-mini","training_file":"file-1","fine_tuned_model":null}`,
-		"GET /v1/fine_tuning/jobs/ftjob-1":  `{"id":"ftjob-1","object":"fine_tuning.job","status":"succeeded","model":"gpt-4o-mini","training_file":"file-1","fine_tuned_model":"ft:gpt-4o-mini:acme::1"}`,
-		"POST /v1/batches":                  `{"id":"batch_1","object":"batch","status":"validating"}`,
-		"DELETE /v1/models/ft:x":            `{"id":"ft:x","object":"model","deleted":true}`,
-		"POST /v1/chat/completions":         `{"id":"c","object":"chat.completion","model":"m","choices":[]}`,
+		"POST /v1/files":                             `{"id":"file-1","object":"file","bytes":120,"filename":"train.jsonl","purpose":"fine-tune"}`,
+		"GET /v1/files/file-1":                       `{"id":"file-1","object":"file","bytes":120}`,
+		"DELETE /v1/files/file-1":                    `{"id":"file-1","object":"file","deleted":true}`,
+		"POST /v1/vector_stores":                     `{"id":"vs_1","object":"vector_store"}`,
+		"POST /v1/vector_stores/vs_1/files":          `{"id":"file-1","object":"vector_store.file","vector_store_id":"vs_1"}`,
+		"POST /v1/fine_tuning/jobs":                  `{"id":"ftjob-1","object":"fine_tuning.job","status":"queued","model":"gpt-4o-mini","training_file":"file-1","fine_tuned_model":null}`,
+		"GET /v1/fine_tuning/jobs/ftjob-1":           `{"id":"ftjob-1","object":"fine_tuning.job","status":"succeeded","model":"gpt-4o-mini","training_file":"file-1","fine_tuned_model":"ft:gpt-4o-mini:acme::1"}`,
+		"POST /v1/batches":                           `{"id":"batch_1","object":"batch","status":"validating"}`,
+		"DELETE /v1/models/ft:x":                     `{"id":"ft:x","object":"model","deleted":true}`,
+		"DELETE /v1/vector_stores/vs_1/files/file-1": `{"id":"file-1","object":"vector_store.file.deleted","deleted":true}`,
+		"POST /v1/assistants":                        `{"id":"asst_1","object":"assistant","model":"gpt-4o-mini","name":"a\"b\u0007\ud800"}`,
+		"POST /v1/messages/batches":                  `{"id":"msgbatch_1","type":"message_batch","processing_status":"in_progress","request_counts":{"processing":2}}`,
+		"GET /v1/messages/batches/msgbatch_1":        `{"id":"msgbatch_1","type":"message_batch","processing_status":"ended","request_counts":{"succeeded":1,"errored":1}}`,
+		"POST /v1/chat/completions":                  `{"id":"c","object":"chat.completion","model":"m","choices":[]}`,
 	}
 	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -77,6 +81,12 @@ func TestWhatACallChangesIsRecorded(t *testing.T) {
 	call("POST", "/v1/chat/completions")
 	call("DELETE", "/v1/models/ft:x")
 	call("DELETE", "/v1/files/file-1")
+	call("DELETE", "/v1/vector_stores/vs_1/files/file-1")
+	call("POST", "/v1/assistants")
+	call("POST", "/v1/messages/batches")
+	for range 2 {
+		call("GET", "/v1/messages/batches/msgbatch_1", "anthropic-version", "2023-06-01")
+	}
 	var got []string
 	for _, o := range r.changes() {
 		if err := steno.Validate(&o.Event); err != nil {
@@ -87,6 +97,7 @@ func TestWhatACallChangesIsRecorded(t *testing.T) {
 	want := []string{
 		"lineage.file_uploaded file-1 ", "lineage.vector_store_changed vs_1 ", "lineage.vector_store_changed vs_1 ", "lineage.training_started ftjob-1 ",
 		`lineage.training_finished ftjob-1 "ft:gpt-4o-mini:acme::1"`, "governance.model_created ft:gpt-4o-mini:acme::1 ", "inference.batch_submitted batch_1 ", "governance.model_retired ft:x ", "lineage.file_deleted file-1 ",
+		"lineage.vector_store_changed vs_1 ", `governance.agent_changed asst_1 "gpt-4o-mini"`, "inference.batch_submitted msgbatch_1 ", "inference.batch_finished msgbatch_1 ",
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("on record\n%q\nwant\n%q", got, want)
@@ -97,5 +108,9 @@ func TestWhatACallChangesIsRecorded(t *testing.T) {
 	}
 	if docs := r.changes()[2].Data.Documents; len(docs) != 1 || docs[0].ID != "file-1" || docs[0].Index != "vs_1" {
 		t.Errorf("what the store was filled with: %+v", docs)
+	}
+	all := r.changes()
+	if last := all[len(all)-1].System; string(last.Details["calls"]) != "2" || string(last.Details["failed"]) != "1" || last.Outcome != "ok" {
+		t.Errorf("the batch's end: %s %s", last.Outcome, last.Details)
 	}
 }

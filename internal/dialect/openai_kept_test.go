@@ -119,3 +119,56 @@ func TestWhatAProviderKeeps(t *testing.T) {
 		{OpenAI, "POST", "/v1/videos", "", `{"id":"video_1","object":"video","model":"sora-2","status":"failed","error":{"code":"moderation_blocked","message":"no"}}`, "end error_in_answer moderation_blocked"},
 	})
 }
+
+// However these streams are cut up, what ends them is held back, what is read is the same, and without their end they are cut.
+func TestTheEndsOfOtherStreams(t *testing.T) {
+	for path, c := range map[string]struct{ body, held string }{
+		"/v1/images/generations": {
+			sent(`image_generation.partial_image {"type":"image_generation.partial_image","b64_json":"QUJD"}`, `image_generation.completed {"type":"image_generation.completed","b64_json":"QUJD","usage":{"input_tokens":1,"output_tokens":2,"total_tokens":3}}`),
+			"event: image_generation.completed",
+		},
+		"/v1/audio/speech": {
+			"data: {\"type\":\"speech.audio.delta\",\"audio\":\"QUJD\"}\n\ndata: {\"type\":\"speech.audio.delta\",\"audio\":\"QUJD\"}\n\ndata: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":1,\"output_tokens\":2,\"total_tokens\":3}}\n\n",
+			"data: {\"type\":\"speech.audio.done\"",
+		},
+		"/v1/audio/transcriptions": {
+			sent(`transcript.text.delta {"type":"transcript.text.delta","delta":"Hel"}`, `transcript.text.delta {"type":"transcript.text.delta","delta":"lo\n"}`, `transcript.text.done {"type":"transcript.text.done","text":"Hello\n","usage":{"input_tokens":1,"output_tokens":2,"total_tokens":3}}`),
+			"event: transcript.text.done",
+		},
+		"/v1/threads/thread_1/runs": {
+			sent(`thread.run.created {"id":"run_1","object":"thread.run","status":"queued","model":"m","usage":null}`,
+				`thread.run.step.delta {"id":"step_1","object":"thread.run.step.delta","delta":{"step_details":{"type":"tool_calls","tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"sql","arguments":"{"}}]}}}`,
+				`thread.run.step.delta {"id":"step_1","object":"thread.run.step.delta","delta":{"step_details":{"type":"tool_calls","tool_calls":[{"index":0,"type":"function","function":{"arguments":"}"}}]}}}`,
+				`thread.message.delta {"id":"msg_1","object":"thread.message.delta","delta":{"content":[{"index":0,"type":"text","text":{"value":"Hello"}}]}}`,
+				`thread.run.completed {"id":"run_1","object":"thread.run","status":"completed","model":"m","usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}`, `done [DONE]`),
+			"event: thread.run.completed",
+		},
+	} {
+		call := RouteAs(OpenAI, "POST", path)
+		held := strings.Index(c.body, c.held)
+		whole := call.NewStream("text/event-stream")
+		whole.Feed([]byte(c.body))
+		want := asJSON(whole.Response(200, sse))
+		if !strings.Contains(want, `"steno.end":"complete"`) || !strings.Contains(want, `"steno.usage.total_tokens":3`) {
+			t.Errorf("%s: %s", path, want)
+		}
+		for size := 1; size < 40; size++ {
+			s := call.NewStream("text/event-stream")
+			for at := 0; at < len(c.body); at += size {
+				if free := s.Feed([]byte(c.body[at:min(at+size, len(c.body))])); free > held {
+					t.Fatalf("%s: %d bytes go out, what ends it begins at %d", path, free, held)
+				}
+			}
+			if got := asJSON(s.Response(200, sse)); got != want || !s.Finished() {
+				t.Fatalf("%s in chunks of %d: %s\nwant %s", path, size, got, want)
+			}
+		}
+		cut := call.NewStream("text/event-stream")
+		if free := cut.Feed([]byte(c.body[:held])); free != held || !cut.FirstToken() {
+			t.Errorf("%s: %d of %d bytes go out before its end; first token %v", path, free, held, cut.FirstToken())
+		}
+		if r := cut.Response(200, sse); r.Result.End != "upstream_cut" || r.Result.Usage.Source == "reported" {
+			t.Errorf("%s without its end is %s, usage %s", path, r.Result.End, asJSON(r.Result.Usage))
+		}
+	}
+}
