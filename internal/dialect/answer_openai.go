@@ -11,7 +11,10 @@ import (
 type openAI struct{}
 
 func (openAI) call(c *Call, method, path string) {
-	c.API, c.Operation = routed(openAIRoutes, method, unversioned(path))
+	path = unversioned(path)
+	if c.API, c.Operation = routed(openAIRoutes, method, path); c.API == "" {
+		c.API, c.Operation = routed(compatibleRoutes, method, path)
+	}
 }
 
 func (openAI) object(a *answer, n int) {
@@ -26,14 +29,15 @@ func (openAI) object(a *answer, n int) {
 		a.head(n)
 		a.usage.openAI(t, t.get(n, "usage"))
 		a.known = t.shape(t.get(n, "data")) == array
-	case "rerank":
-		a.head(n)
-		a.usage.openAI(t, t.get(n, "usage"))
-		a.known = t.shape(t.get(n, "data")) == array || t.shape(t.get(n, "results")) == array
 	case "models":
 		a.models(n)
 	default:
-		a.resource(n)
+		if !a.compatible(n) {
+			a.resource(n)
+		}
+	}
+	if !a.known && a.failed == "" {
+		a.unshaped(n)
 	}
 }
 
@@ -50,7 +54,9 @@ func (openAI) event(s *Stream, typ string, end int) {
 	case "responses":
 		s.responseEvent(typ)
 	default:
-		s.resourceEvent(typ)
+		if !s.compatibleEvent() {
+			s.resourceEvent(typ)
+		}
 	}
 }
 
@@ -88,6 +94,7 @@ func (a *answer) completion(n int) {
 	choices := t.get(n, "choices")
 	a.known = t.shape(choices) == array
 	a.promptFilter(n)
+	a.beside(n)
 	i := 0
 	for c := range t.elements(choices) {
 		index := t.index(t.get(c, "index"), i)

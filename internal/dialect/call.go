@@ -60,7 +60,7 @@ func (c Call) grammar() grammar {
 	case Ollama:
 		return c.ollama()
 	default:
-		return openAI{}
+		return c.openAI()
 	}
 }
 

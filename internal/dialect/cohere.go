@@ -89,8 +89,8 @@ func (cohere) object(a *answer, n int) {
 	case "tokenize", "detokenize":
 		a.known = t.get(n, "tokens") != 0 || t.get(n, "text") != 0
 	}
-	if !a.known && t.shape(t.get(n, "message")) == text {
-		a.failed = "error" // an error has a message and nothing else
+	if !a.known && a.failed == "" {
+		a.unshaped(n) // an error has a message and nothing else
 	}
 }
 
@@ -212,6 +212,9 @@ func (a *answer) ranked(n int) {
 		d := t.get(hit, "document")
 		doc := steno.Document{
 			ID: t.str(t.get(d, "id"), maxName), Title: t.str(t.get(d, "title"), maxTitle), Score: t.float(t.get(hit, "relevance_score")), Origin: "rerank",
+		}
+		if doc.Score == nil {
+			doc.Score = t.float(t.get(hit, "score")) // vLLM
 		}
 		if doc.ID == "" && doc.Title == "" {
 			doc.ID = fmt.Sprintf("document %d of the prompt", t.index(t.get(hit, "index"), 0))

@@ -41,7 +41,7 @@ func memberOf(name string) member {
 	case "prompt":
 		return promptMember
 	case "suffix", "query", "texts", "promptVariables", "textToImageParams", "text_prompts", "singleEmbeddingParams", "segmentedEmbeddingParams",
-		"content", "generateContentRequest", "generate_content_request", "batch", "examples":
+		"content", "generateContentRequest", "generate_content_request", "batch", "examples", "input_prefix", "input_suffix", "text_1", "text_2":
 		return wordsMember
 	case "chat_history":
 		return historyMember
@@ -55,7 +55,7 @@ func memberOf(name string) member {
 		return systemMember
 	case "prediction":
 		return predictionMember
-	case "documents", "document":
+	case "documents", "document", "input_extra":
 		return documentsMember
 	case "tools", "functions", "mcp_servers", "toolConfig", "connectors", "data_sources", "dataSources":
 		return toolsMember

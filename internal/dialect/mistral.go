@@ -51,11 +51,8 @@ func (mistral) object(a *answer, n int) {
 	if u := t.get(n, "usage"); t.shape(u) == object {
 		take(&a.usage.cacheRead, t.integer(t.get(u, "num_cached_tokens")))
 	}
-	if !a.known && (t.shape(t.get(n, "message")) == text || t.has(t.get(n, "detail"))) {
-		a.failed = "error" // of its gate, and what is wrong with a request
-		if id := t.str(t.get(n, "request_id"), maxName); id != "" {
-			a.result.RequestID = id
-		}
+	if !a.known && a.failed == "" {
+		a.unshaped(n)
 	}
 }
 

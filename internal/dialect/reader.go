@@ -110,6 +110,7 @@ func (r *reader) message(n int) {
 		r.media(r.get(audio, "data"), "audio")
 	}
 	r.citations(r.get(n, "annotations"))
+	r.executed(r.get(n, "executed_tools"))
 }
 
 func (r *reader) nonEmpty(n int) bool { return r.nodes[n].end > r.nodes[n].start }

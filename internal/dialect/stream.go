@@ -132,10 +132,10 @@ func (s *Stream) chunk(end int) {
 	}
 	a.head(root)
 	a.usage.openAI(t, t.get(root, "usage"))
-	if groq := t.get(root, "x_groq"); groq != 0 && t.has(t.get(groq, "usage")) {
-		a.usage.openAI(t, t.get(groq, "usage"))
-	}
 	a.promptFilter(root)
+	if a.beside(root); a.failed != "" {
+		s.terminal()
+	}
 	choices := t.get(root, "choices")
 	a.known = a.known || t.shape(choices) == array
 	i := 0
@@ -180,6 +180,7 @@ func (s *Stream) delta(d, choice int) {
 	}
 	s.fragment(t.get(t.get(d, "audio"), "transcript"), slot{choice: choice, field: 'a'}, words)
 	s.answer.reader.citations(t.get(d, "annotations"))
+	s.executed(t.get(d, "executed_tools"), choice)
 	if f := t.get(d, "function_call"); t.shape(f) == object {
 		s.callFragment(f, 0, t.get(f, "arguments"), slot{choice: choice, field: 'f'}, "function")
 	}
