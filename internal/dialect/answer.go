@@ -85,6 +85,7 @@ type answer struct {
 	choices    []choice
 	failed     string   // the provider's type of an error in the answer
 	sound      int      // bytes of speech so far, in a stream
+	turns      int      // of a conversation that was kept
 	written    []string // ids of a run's messages and steps, in a stream
 	known      bool     // something of the API's shape was seen
 }

@@ -12,27 +12,39 @@ func TestWhatAnthropicsToolsGiveBack(t *testing.T) {
 	const read = "id msg_1\nmodel claude-x\nfinish [end_turn]\n" + `usage {"source":"reported","gen_ai.usage.input_tokens":3,"gen_ai.usage.output_tokens":1}` + "\n"
 	const fetched = `{"type":"web_fetch_tool_result","tool_use_id":"srvtoolu_1","content":{"type":"web_fetch_result","url":"https://law.example/","retrieved_at":"2026-01-01T00:00:00Z","content":{"type":"document","source":{"type":"text","media_type":"text/plain","data":"Who keeps it."},"title":"Law"}}}`
 	testReadings(t, []reading{
-		{Anthropic, "POST", "/v1/messages", "", head + `{"type":"server_tool_use","id":"srvtoolu_1","name":"web_fetch","input":{"url":"https://law.example/"}},` + fetched + `]}`,
-			read + `call srvtoolu_1 web_fetch extension` + "\n" + `output: {"url":"https://law.example/"}` + "\ndocument: Who keeps it.\n" + `doc https://law.example/ "Law" web_fetch`},
-		{Anthropic, "POST", "/v1/messages", "", head + `{"type":"web_fetch_tool_result","tool_use_id":"s","content":{"type":"web_fetch_result","url":"https://law.example/a.pdf","content":{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"QUJD"}}}}]}`,
-			read + `doc https://law.example/a.pdf "" web_fetch` + "\nmedia application/pdf, 3 bytes"},
-		{Anthropic, "POST", "/v1/messages", "", head + `{"type":"code_execution_tool_result","tool_use_id":"s","content":{"type":"code_execution_result","stdout":"1","stderr":"warned","return_code":0,"content":[{"type":"code_execution_output","file_id":"file_1"}]}}]}`,
-			read + "tool: 1\ntool: warned\nmedia file in file file_1"},
-		{Anthropic, "POST", "/v1/messages", "", head + `{"type":"bash_code_execution_tool_result","tool_use_id":"s","content":{"type":"bash_code_execution_result","stdout":"a.txt","stderr":"","return_code":0,"content":[]}},` +
-			`{"type":"text_editor_code_execution_tool_result","tool_use_id":"s","content":{"type":"text_editor_code_execution_view_result","file_type":"text","content":"line one"}},` +
-			`{"type":"text_editor_code_execution_tool_result","tool_use_id":"s","content":{"type":"text_editor_code_execution_str_replace_result","lines":["-old","+new"]}}]}`,
-			read + "tool: a.txt\ntool: line one\ntool: -old\ntool: +new"},
-		{Anthropic, "POST", "/v1/messages", "", head + `{"type":"tool_search_tool_result","tool_use_id":"s","content":{"type":"tool_search_tool_search_result","tool_references":[{"type":"tool_reference","tool_name":"weather"}]}},` +
-			`{"type":"bash_code_execution_tool_result","tool_use_id":"s","content":{"type":"bash_code_execution_tool_result_error","error_code":"unavailable"}},` +
-			`{"type":"mcp_tool_result","tool_use_id":"m","is_error":false,"content":[{"type":"text","text":"sunny"}]},{"type":"compaction","content":"They spoke of the weather."}]}`,
-			read + "tool: weather\ntool: unavailable\ntool: sunny\noutput: They spoke of the weather."},
-		{Anthropic, "POST", "/v1/messages", "text/event-stream", sent(
-			`message_start {"type":"message_start","message":{"id":"msg_1","model":"claude-x","content":[],"usage":{"input_tokens":3,"output_tokens":1}}}`,
-			`content_block_start {"type":"content_block_start","index":0,"content_block":`+fetched+`}`,
-			`content_block_start {"type":"content_block_start","index":1,"content_block":{"type":"compaction","content":null}}`,
-			`content_block_delta {"type":"content_block_delta","index":1,"delta":{"type":"compaction_delta","content":"In short."}}`,
-			`message_delta {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":1}}`, `message_stop {"type":"message_stop"}`),
-			read + "document: Who keeps it.\noutput: In short.\n" + `doc https://law.example/ "Law" web_fetch`},
+		{
+			Anthropic, "POST", "/v1/messages", "", head + `{"type":"server_tool_use","id":"srvtoolu_1","name":"web_fetch","input":{"url":"https://law.example/"}},` + fetched + `]}`,
+			read + `call srvtoolu_1 web_fetch extension` + "\n" + `output: {"url":"https://law.example/"}` + "\ndocument: Who keeps it.\n" + `doc https://law.example/ "Law" web_fetch`,
+		},
+		{
+			Anthropic, "POST", "/v1/messages", "", head + `{"type":"web_fetch_tool_result","tool_use_id":"s","content":{"type":"web_fetch_result","url":"https://law.example/a.pdf","content":{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"QUJD"}}}}]}`,
+			read + `doc https://law.example/a.pdf "" web_fetch` + "\nmedia application/pdf, 3 bytes",
+		},
+		{
+			Anthropic, "POST", "/v1/messages", "", head + `{"type":"code_execution_tool_result","tool_use_id":"s","content":{"type":"code_execution_result","stdout":"1","stderr":"warned","return_code":0,"content":[{"type":"code_execution_output","file_id":"file_1"}]}}]}`,
+			read + "tool: 1\ntool: warned\nmedia file in file file_1",
+		},
+		{
+			Anthropic, "POST", "/v1/messages", "", head + `{"type":"bash_code_execution_tool_result","tool_use_id":"s","content":{"type":"bash_code_execution_result","stdout":"a.txt","stderr":"","return_code":0,"content":[]}},` +
+				`{"type":"text_editor_code_execution_tool_result","tool_use_id":"s","content":{"type":"text_editor_code_execution_view_result","file_type":"text","content":"line one"}},` +
+				`{"type":"text_editor_code_execution_tool_result","tool_use_id":"s","content":{"type":"text_editor_code_execution_str_replace_result","lines":["-old","+new"]}}]}`,
+			read + "tool: a.txt\ntool: line one\ntool: -old\ntool: +new",
+		},
+		{
+			Anthropic, "POST", "/v1/messages", "", head + `{"type":"tool_search_tool_result","tool_use_id":"s","content":{"type":"tool_search_tool_search_result","tool_references":[{"type":"tool_reference","tool_name":"weather"}]}},` +
+				`{"type":"bash_code_execution_tool_result","tool_use_id":"s","content":{"type":"bash_code_execution_tool_result_error","error_code":"unavailable"}},` +
+				`{"type":"mcp_tool_result","tool_use_id":"m","is_error":false,"content":[{"type":"text","text":"sunny"}]},{"type":"compaction","content":"They spoke of the weather."}]}`,
+			read + "tool: weather\ntool: unavailable\ntool: sunny\noutput: They spoke of the weather.",
+		},
+		{
+			Anthropic, "POST", "/v1/messages", "text/event-stream", sent(
+				`message_start {"type":"message_start","message":{"id":"msg_1","model":"claude-x","content":[],"usage":{"input_tokens":3,"output_tokens":1}}}`,
+				`content_block_start {"type":"content_block_start","index":0,"content_block":`+fetched+`}`,
+				`content_block_start {"type":"content_block_start","index":1,"content_block":{"type":"compaction","content":null}}`,
+				`content_block_delta {"type":"content_block_delta","index":1,"delta":{"type":"compaction_delta","content":"In short."}}`,
+				`message_delta {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":1}}`, `message_stop {"type":"message_stop"}`),
+			read + "document: Who keeps it.\noutput: In short.\n" + `doc https://law.example/ "Law" web_fetch`,
+		},
 	})
 }
 
@@ -67,12 +79,16 @@ func TestResultsOfBatches(t *testing.T) {
 		return `{"id":"batch_req_1","custom_id":"` + id + `","response":{"status_code":200,"request_id":"r","body":{"id":"c","object":"chat.completion","model":"gpt-4o-2024-08-06","choices":[{"index":0,"message":{"role":"assistant","content":"` + words + `"},"finish_reason":"stop"}],"usage":{"prompt_tokens":2,"completion_tokens":3,"total_tokens":5}}},"error":null}` + "\n"
 	}
 	testReadings(t, []reading{
-		{Anthropic, "GET", "/v1/messages/batches/msgbatch_1/results", "application/x-jsonl", `{"custom_id":"a","result":{"type":"succeeded","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-x","content":[{"type":"text","text":"Hello."}],"stop_reason":"end_turn","usage":{"input_tokens":3,"cache_read_input_tokens":2,"output_tokens":1}}}}` + "\n" +
-			`{"custom_id":"b","result":{"type":"errored","error":{"type":"error","error":{"type":"invalid_request_error","message":"no"}}}}` + "\n" +
-			`{"custom_id":"c","result":{"type":"succeeded","message":{"id":"msg_2","type":"message","role":"assistant","model":"claude-x","content":[{"type":"tool_use","id":"toolu_1","name":"weather","input":{"a":1}}],"stop_reason":"tool_use","usage":{"input_tokens":4,"output_tokens":2}}}}` + "\n",
-			"model claude-x\ntier batch\nfinish [end_turn tool_use]\n" + sum + "\ncall toolu_1 weather function\noutput: Hello.\noutput: {\"a\":1}"},
-		{OpenAI, "GET", "/v1/files/file-2/content", "application/octet-stream", answer("a", "One.") + answer("b", "T\\u0077o.") + `{"id":"x","custom_id":"c","response":null,"error":{"code":"batch_expired"}}` + "\n",
-			"model gpt-4o-2024-08-06\ntier batch\nfinish [stop]\nusage " + both + "\noutput: One.\noutput: Two."},
+		{
+			Anthropic, "GET", "/v1/messages/batches/msgbatch_1/results", "application/x-jsonl", `{"custom_id":"a","result":{"type":"succeeded","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-x","content":[{"type":"text","text":"Hello."}],"stop_reason":"end_turn","usage":{"input_tokens":3,"cache_read_input_tokens":2,"output_tokens":1}}}}` + "\n" +
+				`{"custom_id":"b","result":{"type":"errored","error":{"type":"error","error":{"type":"invalid_request_error","message":"no"}}}}` + "\n" +
+				`{"custom_id":"c","result":{"type":"succeeded","message":{"id":"msg_2","type":"message","role":"assistant","model":"claude-x","content":[{"type":"tool_use","id":"toolu_1","name":"weather","input":{"a":1}}],"stop_reason":"tool_use","usage":{"input_tokens":4,"output_tokens":2}}}}` + "\n",
+			"model claude-x\ntier batch\nfinish [end_turn tool_use]\n" + sum + "\ncall toolu_1 weather function\noutput: Hello.\noutput: {\"a\":1}",
+		},
+		{
+			OpenAI, "GET", "/v1/files/file-2/content", "application/octet-stream", answer("a", "One.") + answer("b", "T\\u0077o.") + `{"id":"x","custom_id":"c","response":null,"error":{"code":"batch_expired"}}` + "\n",
+			"model gpt-4o-2024-08-06\ntier batch\nfinish [stop]\nusage " + both + "\noutput: One.\noutput: Two.",
+		},
 		{OpenAI, "GET", "/v1/files/file-2/content", "application/jsonl", `{"messages":[{"role":"user","content":"Who?"}]}` + "\n", `document: {"messages":[{"role":"user","content":"Who?"}]}` + "\n"},
 		{Anthropic, "GET", "/v1/messages/batches/msgbatch_1", "", `{"id":"msgbatch_1","type":"message_batch","processing_status":"ended","request_counts":{"processing":0,"succeeded":2,"errored":1,"canceled":0,"expired":0}}`, "id msgbatch_1\nstate ended"},
 		{Anthropic, "POST", "/v1/files", "", `{"id":"file_1","type":"file","filename":"a.pdf","mime_type":"application/pdf","size_bytes":9}`, "id file_1"},

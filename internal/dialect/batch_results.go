@@ -111,8 +111,12 @@ func (r *Response) join(one *Response, at int) {
 	}
 	sum := r.Result.Usage
 	for _, f := range []struct{ to, from **int64 }{
-		{&sum.Input, &u.Input}, {&sum.Output, &u.Output}, {&sum.CacheRead, &u.CacheRead}, {&sum.CacheWrite, &u.CacheWrite},
-		{&sum.Reasoning, &u.Reasoning}, {&sum.Total, &u.Total},
+		{&sum.Input, &u.Input},
+		{&sum.Output, &u.Output},
+		{&sum.CacheRead, &u.CacheRead},
+		{&sum.CacheWrite, &u.CacheWrite},
+		{&sum.Reasoning, &u.Reasoning},
+		{&sum.Total, &u.Total},
 	} {
 		if *f.from != nil {
 			v := **f.from

@@ -14,8 +14,10 @@ func TestRuns(t *testing.T) {
 		`{"id":"call_3","type":"function","function":{"name":"sql","arguments":"{}","output":"3"}}]}}`
 	testReadings(t, []reading{
 		{OpenAI, "POST", "/v1/threads/thread_1/runs", "", `{"id":"run_1","object":"thread.run","status":"queued","model":"gpt-4o","usage":null,"required_action":null,"last_error":null}`, "id run_1\nstate queued\nmodel gpt-4o"},
-		{OpenAI, "GET", "/v1/threads/thread_1/runs/run_1", "", `{"id":"run_1","object":"thread.run","status":"incomplete","model":"gpt-4o","incomplete_details":{"reason":"max_completion_tokens"},` + used + `}`,
-			"id run_1\nstate incomplete\nmodel gpt-4o\nfinish [max_completion_tokens]\n" + tokens},
+		{
+			OpenAI, "GET", "/v1/threads/thread_1/runs/run_1", "", `{"id":"run_1","object":"thread.run","status":"incomplete","model":"gpt-4o","incomplete_details":{"reason":"max_completion_tokens"},` + used + `}`,
+			"id run_1\nstate incomplete\nmodel gpt-4o\nfinish [max_completion_tokens]\n" + tokens,
+		},
 		{OpenAI, "POST", "/v1/threads/thread_1/runs", "text/event-stream", sent(
 			`thread.run.created {"id":"run_1","object":"thread.run","status":"queued","model":"gpt-4o","usage":null}`,
 			`thread.run.step.delta {"id":"step_1","object":"thread.run.step.delta","delta":{"step_details":{"type":"tool_calls","tool_calls":[{"index":0,"id":"call_1","type":"code_interpreter","code_interpreter":{"input":"print"}}]}}}`,
@@ -41,12 +43,16 @@ output: Yes.
 doc file-1 "law.pdf" file_search 0.5
 doc file-1 "" citation
 media image in file file-2`},
-		{OpenAI, "POST", "/v1/threads/runs", "text/event-stream", sent(
-			`thread.created {"id":"thread_1","object":"thread"}`,
-			`thread.run.requires_action {"id":"run_1","object":"thread.run","status":"requires_action","model":"gpt-4o","required_action":{"type":"submit_tool_outputs","submit_tool_outputs":{"tool_calls":[{"id":"call_1","type":"function","function":{"name":"sql","arguments":"{}"}}]}}}`),
-			"id run_1\nstate requires_action\nmodel gpt-4o\ncall call_1 sql function\noutput: {}"},
-		{OpenAI, "POST", "/v1/threads/thread_1/runs", "text/event-stream", sent(`thread.run.failed {"id":"run_1","object":"thread.run","status":"failed","model":"gpt-4o","last_error":{"code":"server_error","message":"no"}}`),
-			"end error_in_answer server_error\nid run_1\nstate failed\nmodel gpt-4o"},
+		{
+			OpenAI, "POST", "/v1/threads/runs", "text/event-stream", sent(
+				`thread.created {"id":"thread_1","object":"thread"}`,
+				`thread.run.requires_action {"id":"run_1","object":"thread.run","status":"requires_action","model":"gpt-4o","required_action":{"type":"submit_tool_outputs","submit_tool_outputs":{"tool_calls":[{"id":"call_1","type":"function","function":{"name":"sql","arguments":"{}"}}]}}}`),
+			"id run_1\nstate requires_action\nmodel gpt-4o\ncall call_1 sql function\noutput: {}",
+		},
+		{
+			OpenAI, "POST", "/v1/threads/thread_1/runs", "text/event-stream", sent(`thread.run.failed {"id":"run_1","object":"thread.run","status":"failed","model":"gpt-4o","last_error":{"code":"server_error","message":"no"}}`),
+			"end error_in_answer server_error\nid run_1\nstate failed\nmodel gpt-4o",
+		},
 		{OpenAI, "GET", "/v1/threads/thread_1/runs/run_1/steps", "", `{"object":"list","data":[` + step + `]}`, `
 call call_1 code_interpreter extension
 call call_2 file_search datastore
@@ -57,8 +63,10 @@ document: Who keeps it.
 output: {}
 doc file-1 "law.pdf" file_search 0.5
 media image in file file-2`},
-		{OpenAI, "GET", "/v1/threads/thread_1/messages", "", `{"object":"list","data":[{"id":"msg_1","object":"thread.message","role":"assistant","content":[{"type":"text","text":{"value":"Hello.","annotations":[]}},{"type":"image_file","image_file":{"file_id":"file-1"}}]}]}`,
-			"output: Hello.\nmedia image in file file-1"},
+		{
+			OpenAI, "GET", "/v1/threads/thread_1/messages", "", `{"object":"list","data":[{"id":"msg_1","object":"thread.message","role":"assistant","content":[{"type":"text","text":{"value":"Hello.","annotations":[]}},{"type":"image_file","image_file":{"file_id":"file-1"}}]}]}`,
+			"output: Hello.\nmedia image in file file-1",
+		},
 	})
 }
 

@@ -78,7 +78,14 @@ func (a *answer) said(n int) {
 	case r.is(r.get(n, "object"), "thread.run.step"):
 		a.step(n)
 	case r.get(n, "role") != 0 || r.has(r.get(n, "type")):
+		first := len(r.items)
+		r.answer = r.role(n) == modelRole // else it is what the model was told
 		r.message(n)
+		r.answer = true
+		for i := first; i < len(r.items); i++ {
+			r.items[i].slot.choice = a.turns
+		}
+		a.turns++
 	}
 }
 

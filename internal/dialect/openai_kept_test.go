@@ -98,26 +98,43 @@ func TestWhatAProviderKeeps(t *testing.T) {
 		{OpenAI, "GET", "/v1/files", "", `{"object":"list","data":[{"id":"file-1","object":"file","filename":"a"}],"has_more":false}`, ``},
 		{OpenAI, "GET", "/v1/files/file-1/content", "application/octet-stream", "a,b\n1,2\n", "document: a,b\n1,2\n"},
 		{OpenAI, "GET", "/v1/batches/batch_1", "", `{"id":"batch_1","object":"batch","status":"in_progress"}`, "id batch_1\nstate in_progress"},
-		{OpenAI, "POST", "/v1/vector_stores/vs_1/search", "", `{"object":"vector_store.search_results.page","search_query":["record"],"data":[{"file_id":"file-9","filename":"law.pdf","score":0.9,"attributes":{},"content":[{"type":"text","text":"Who keeps it."}]}],"has_more":false,"next_page":null}`,
-			"document: Who keeps it.\ndoc file-9 \"law.pdf\" file_search 0.9"},
+		{
+			OpenAI, "POST", "/v1/vector_stores/vs_1/search", "", `{"object":"vector_store.search_results.page","search_query":["record"],"data":[{"file_id":"file-9","filename":"law.pdf","score":0.9,"attributes":{},"content":[{"type":"text","text":"Who keeps it."}]}],"has_more":false,"next_page":null}`,
+			"document: Who keeps it.\ndoc file-9 \"law.pdf\" file_search 0.9",
+		},
 		{OpenAI, "GET", "/v1/vector_stores/vs_1/files/file-9/content", "", `{"object":"vector_store.file_content.page","data":[{"type":"text","text":"Who keeps it."}]}`, "document: Who keeps it."},
-		{OpenAI, "GET", "/v1/chat/completions/chatcmpl-1", "", `{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":"Hello."},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}`,
-			"id chatcmpl-1\nmodel gpt-4o\noutput: Hello."},
+		{
+			OpenAI, "GET", "/v1/chat/completions/chatcmpl-1", "", `{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":"Hello."},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}`,
+			"id chatcmpl-1\nmodel gpt-4o\noutput: Hello.",
+		},
 		{OpenAI, "GET", "/v1/chat/completions", "", `{"object":"list","data":[{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o","choices":[{"message":{"role":"assistant","content":"Hello."}}]}]}`, "output: Hello."},
-		{OpenAI, "GET", "/v1/responses/resp_1/input_items", "", `{"object":"list","data":[{"id":"msg_1","type":"message","role":"user","content":[{"type":"input_text","text":"Who?"}]}]}`, "output: Who?"},
+		{OpenAI, "GET", "/v1/responses/resp_1/input_items", "", `{"object":"list","data":[{"id":"msg_1","type":"message","role":"user","content":[{"type":"input_text","text":"Who?"}]}]}`, "user: Who?"},
 		{OpenAI, "GET", "/v1/responses/resp_1", "", `{"id":"resp_1","object":"response","status":"queued","background":true,"model":"o3","output":[],"usage":null}`, "id resp_1\nstate queued\nmodel o3"},
-		{OpenAI, "GET", "/v1/responses/resp_1?stream=true&starting_after=4", "text/event-stream",
+		{
+			OpenAI, "GET", "/v1/responses/resp_1?stream=true&starting_after=4", "text/event-stream",
 			sent(`response.output_text.delta {"type":"response.output_text.delta","sequence_number":5,"output_index":0,"content_index":0,"delta":"lo"}`,
 				`response.completed {"type":"response.completed","sequence_number":6,"response":{"id":"resp_1","object":"response","status":"completed","model":"o3","output":[],"usage":{"input_tokens":3,"output_tokens":2,"total_tokens":5}}}`),
-			"id resp_1\nstate completed\nmodel o3\nusage {\"source\":\"reported\",\"gen_ai.usage.input_tokens\":3,\"gen_ai.usage.output_tokens\":2,\"steno.usage.total_tokens\":5}"},
+			"id resp_1\nstate completed\nmodel o3\nusage {\"source\":\"reported\",\"gen_ai.usage.input_tokens\":3,\"gen_ai.usage.output_tokens\":2,\"steno.usage.total_tokens\":5}",
+		},
 		{OpenAI, "DELETE", "/v1/responses/resp_1", "", `{"id":"resp_1","object":"response","deleted":true}`, "id resp_1"},
 		{OpenAI, "POST", "/v1/responses/input_tokens", "", `{"object":"response.input_tokens","input_tokens":11}`, ""},
-		{OpenAI, "POST", "/v1/conversations/conv_1/items", "", `{"object":"list","data":[{"type":"message","id":"msg_1","role":"user","content":[{"type":"input_text","text":"Who?"}]}]}`, "output: Who?"},
+		{OpenAI, "POST", "/v1/conversations/conv_1/items", "", `{"object":"list","data":[{"type":"message","id":"msg_1","role":"user","content":[{"type":"input_text","text":"Who?"}]}]}`, "user: Who?"},
 		{OpenAI, "POST", "/v1/containers", "", `{"id":"cntr_1","object":"container","status":"running"}`, "id cntr_1\nstate running"},
 		{OpenAI, "GET", "/v1/evals/eval_1/runs/run_1", "", `{"id":"run_1","object":"eval.run","status":"completed","model":"gpt-4o"}`, "id run_1\nstate completed\nmodel gpt-4o"},
 		{OpenAI, "GET", "/v1/fine_tuning/jobs/ftjob-1/events", "", `{"object":"list","data":[{"object":"fine_tuning.job.event","id":"e","level":"info","message":"Step 1","type":"metrics"}],"has_more":false}`, ""},
 		{OpenAI, "POST", "/v1/videos", "", `{"id":"video_1","object":"video","model":"sora-2","status":"failed","error":{"code":"moderation_blocked","message":"no"}}`, "end error_in_answer moderation_blocked"},
 	})
+}
+
+func TestAConversationIsShown(t *testing.T) {
+	turns := RouteAs(OpenAI, "GET", "/v1/conversations/conv_1/items").Transcript(nil, []byte(`{"object":"list","data":[{"type":"message","role":"user","content":[{"type":"input_text","text":"Who?"}]},{"type":"message","role":"assistant","content":[{"type":"output_text","text":"I."}]},{"type":"function_call_output","call_id":"c","output":"3"}]}`), "application/json")
+	var got []string
+	for _, turn := range turns {
+		for _, p := range turn.Parts {
+			got = append(got, turn.Role+" "+p.Kind.String()+" "+p.Text)
+		}
+	}
+	equal(t, "turns", strings.Join(got, "|"), "user output Who?|assistant output I.|assistant tool_result 3")
 }
 
 // However these streams are cut up, what ends them is held back, what is read is the same, and without their end they are cut.

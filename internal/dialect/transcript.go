@@ -284,7 +284,7 @@ func (c Call) answerTurns(response []byte, contentType string) []Turn {
 		if !ok {
 			n = len(turns)
 			of[it.slot.choice] = n
-			turns = append(turns, Turn{Role: "assistant", New: true})
+			turns = append(turns, Turn{Role: it.speaker(), New: true})
 		}
 		turns[n].Parts = append(turns[n].Parts, it.part(response, "response", steno.KindOutput))
 	}
@@ -294,6 +294,15 @@ func (c Call) answerTurns(response []byte, contentType string) []Turn {
 		}
 	}
 	return turns
+}
+
+// speaker is who says an item of an answer: the model, but in a conversation that was kept.
+func (it *item) speaker() string {
+	switch it.origin {
+	case "user", "system":
+		return it.origin
+	}
+	return "assistant"
 }
 
 // readAnswer reads a response for a transcript; nil if it is to be shown as it stands.
