@@ -19,7 +19,7 @@ func init() {
 			request: `{"model":"command-a-03-2025","messages":[{"role":"user","content":"Who keeps the record?"}],"documents":[{"id":"d1","data":{"text":"The court reporter keeps the record."}}]}`,
 			answer: `{"id":"c-1","finish_reason":"COMPLETE","message":{"role":"assistant","content":[{"type":"text","text":"The court reporter."}],"citations":[{"start":4,"end":18,"text":"court reporter","sources":[{"type":"document","id":"d1","document":{"id":"d1","text":"The court reporter keeps the record."}}]}]},` +
 				`"usage":{"billed_units":{"input_tokens":20,"output_tokens":4},"tokens":{"input_tokens":140,"output_tokens":6},"cached_tokens":64}}`,
-			asked: "command-a-03-2025", finish: []string{"COMPLETE"}, said: []string{"The court reporter."}, usage: "input=140 output=6 cache_read=64", docs: []string{"d1"},
+			asked: "command-a-03-2025", finish: []string{"COMPLETE"}, said: []string{"The court reporter."}, usage: "input=140 output=6 cache_read=64", docs: []string{"d1", "d1"},
 		},
 		sample{
 			dialect: "cohere", name: "a plan and two tool calls in a stream", path: "/v2/chat", contentType: "text/event-stream",

@@ -163,7 +163,7 @@ func init() {
 		},
 		sample{
 			dialect: "mistral", name: "a wrong model", path: "/v1/chat/completions", status: 400, request: `{"model":"x",` + askChat + `}`,
-			answer: `{"object":"error","message":"Invalid model: x","type":"invalid_model","param":null,"code":"1500"}`, errType: "1500",
+			answer: `{"object":"error","message":"Invalid model: x","type":"invalid_model","param":null,"code":"1500"}`, errType: "invalid_model",
 		},
 		sample{
 			dialect: "mistral", name: "code between two parts", path: "/v1/fim/completions", request: `{"model":"codestral-latest","prompt":"def f(","suffix":"return a"}`,
