@@ -28,6 +28,7 @@ func (openAI) object(a *answer, n int) {
 	case "embeddings":
 		a.head(n)
 		a.usage.openAI(t, t.get(n, "usage"))
+		a.usage.allInput()
 		a.known = t.shape(t.get(n, "data")) == array
 	case "models":
 		a.models(n)

@@ -47,6 +47,7 @@ func (a *answer) compatible(n int) bool {
 	case "rerank":
 		a.head(n)
 		a.usage.openAI(t, t.get(n, "usage"))
+		a.usage.allInput()
 		for _, name := range [...]string{"results", "data"} { // the latter of Voyage, and of vLLM's scores
 			if v := t.get(n, name); t.shape(v) == array {
 				a.ranked(v)

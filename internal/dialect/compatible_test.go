@@ -121,13 +121,13 @@ func TestCompatibleAnswers(t *testing.T) {
 		{
 			name: "an order of Voyage's", call: route("/v1/rerank"), status: 200, words: "document found",
 			body: `{"object":"list","data":[{"relevance_score":0.5,"index":1,"document":"found"}],"model":"rerank-2.5","usage":{"total_tokens":26}}`,
-			want: steno.Result{End: "complete", Usage: reported(-1, -1, -1, -1, -1, 26)},
+			want: steno.Result{End: "complete", Usage: reported(26, -1, -1, -1, -1, 26)},
 			docs: []steno.Document{{ID: "document 1 of the prompt", Score: ptr(0.5), Origin: "rerank"}},
 		},
 		{
 			name: "an order of vLLM's", call: route("/rerank"), status: 200, words: "document found",
 			body: `{"id":"r","model":"m","usage":{"total_tokens":56},"results":[{"index":0,"document":{"text":"found"},"relevance_score":0.25}]}`,
-			want: steno.Result{ID: "r", End: "complete", Usage: reported(-1, -1, -1, -1, -1, 56)},
+			want: steno.Result{ID: "r", End: "complete", Usage: reported(56, -1, -1, -1, -1, 56)},
 			docs: []steno.Document{{ID: "document 0 of the prompt", Score: ptr(0.25), Origin: "rerank"}},
 		},
 		{
@@ -144,7 +144,7 @@ func TestCompatibleAnswers(t *testing.T) {
 		{
 			name: "vectors of Voyage's", call: route("/v1/contextualizedembeddings"), status: 200,
 			body: `{"object":"list","data":[{"object":"list","data":[{"object":"embedding","embedding":[0.1],"index":0}],"index":0}],"model":"voyage-context-3","usage":{"total_tokens":8}}`,
-			want: steno.Result{End: "complete", Usage: reported(-1, -1, -1, -1, -1, 8)},
+			want: steno.Result{End: "complete", Usage: reported(8, -1, -1, -1, -1, 8)},
 		},
 		{name: "tokens", call: route("/tokenize"), status: 200, body: `{"count":2,"max_model_len":4096,"tokens":[1,2]}`, want: steno.Result{End: "complete"}},
 		{name: "text of tokens", call: route("/v1/detokenize"), status: 200, body: `{"prompt":"ab"}`, want: steno.Result{End: "complete"}},

@@ -32,7 +32,7 @@ var hosts = []struct{ end, provider string }{
 }
 
 // makers are the providers of the dialects that one provider alone speaks.
-var makers = map[string]string{Gemini: "gcp.gemini", Bedrock: "aws.bedrock"}
+var makers = map[string]string{Gemini: "gcp.gemini", Bedrock: "aws.bedrock", Azure: "azure.ai.openai", Mistral: "mistral_ai"}
 
 // Provider is OpenTelemetry's name for who runs the models behind an upstream: by its host, else by the name that the
 // operator gave it, else by its dialect.

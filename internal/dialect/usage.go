@@ -47,6 +47,13 @@ func (u *usage) openAI(t *tape, n int) {
 	u.final = true
 }
 
+// allInput takes the only count there is for that of the input, of calls that write no tokens: Voyage, Jina.
+func (u *usage) allInput() {
+	if u.input == nil && u.output == nil {
+		u.input = u.total
+	}
+}
+
 // anthropic reads the usage object of Messages. In a stream message_start has the first counts and message_delta the
 // ones so far, some members only in one of them.
 func (u *usage) anthropic(t *tape, n int) {

@@ -71,12 +71,20 @@ def even(stream):
 def rerank(facts, exchange, request, answer):
     request, answer = json.loads(request), json.loads(answer)
     facts["asked"], facts["answered"] = request["model"], answer["model"]
-    facts["usage"] = openai.openai_usage(answer["usage"])
+    facts["usage"] = all_input(openai.openai_usage(answer["usage"]))
 
 
 def vectors(facts, answer, stream):
     openai.embeddings(facts, answer, stream)
     facts["response"] = answer["id"]  # OpenAI gives none, Mistral does
+    facts["usage"] = all_input(facts["usage"])
+
+
+def all_input(usage):
+    """Voyage gives one count, and there is nothing but input."""
+    if "total" in usage and "input" not in usage:
+        usage["input"] = usage["total"]
+    return usage
 
 
 CHAT, COMPLETIONS, EMBEDDINGS = (compatible(r) for r in (openai.chat, openai.completions, vectors))
