@@ -40,18 +40,21 @@ type keyConfig struct {
 }
 
 type gatewayConfig struct {
-	Listen         string                    `yaml:"listen"`
-	TLS            *tlsConfig                `yaml:"tls"`
-	InsecureHTTP   bool                      `yaml:"insecure_http"`
-	Hosts          []string                  `yaml:"hosts"` // Host headers accepted besides loopback names and the listener's own
-	AllowAnonymous bool                      `yaml:"allow_anonymous"`
-	OnLogFailure   string                    `yaml:"on_log_failure"` // block, allow
-	MaxBody        byteSize                  `yaml:"max_body"`
-	MaxInFlight    byteSize                  `yaml:"max_in_flight"`
-	HeaderTimeout  time.Duration             `yaml:"header_timeout"`
-	IdleTimeout    time.Duration             `yaml:"idle_timeout"`
-	Upstreams      map[string]upstreamConfig `yaml:"upstreams"`
-	Keys           []gatewayKey              `yaml:"keys"`
+	Listen             string                    `yaml:"listen"`
+	TLS                *tlsConfig                `yaml:"tls"`
+	InsecureHTTP       bool                      `yaml:"insecure_http"`
+	Hosts              []string                  `yaml:"hosts"` // Host headers accepted besides loopback names and the listener's own
+	AllowAnonymous     bool                      `yaml:"allow_anonymous"`
+	Tokens             []issuerConfig            `yaml:"tokens"` // issuers of tokens that vouch for callers
+	ClientCertificates *certificatesConfig       `yaml:"client_certificates"`
+	Proxies            *proxiesConfig            `yaml:"proxies"`
+	OnLogFailure       string                    `yaml:"on_log_failure"` // block, allow
+	MaxBody            byteSize                  `yaml:"max_body"`
+	MaxInFlight        byteSize                  `yaml:"max_in_flight"`
+	HeaderTimeout      time.Duration             `yaml:"header_timeout"`
+	IdleTimeout        time.Duration             `yaml:"idle_timeout"`
+	Upstreams          map[string]upstreamConfig `yaml:"upstreams"`
+	Keys               []gatewayKey              `yaml:"keys"`
 }
 
 type tlsConfig struct {
@@ -263,6 +266,9 @@ func (c *config) completeGateway() error {
 		case u.Credential.AWS != nil && u.Dialect != dialect.Bedrock:
 			return fmt.Errorf("%s.credential: aws signs calls of the dialect bedrock only, and this one's is %s", at, u.Dialect)
 		}
+	}
+	if err := c.checkCallers(); err != nil {
+		return err
 	}
 	ids := map[string]bool{}
 	for i, k := range c.Gateway.Keys {

@@ -43,7 +43,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "fill": fill, "validjson": validJSON, "server": serveScript, "stop": stopScript,
-			"call": callScript(10 * time.Second), "callonce": callScript(0), "keyof": keyOf,
+			"call": callScript(10 * time.Second), "callonce": callScript(0), "keyof": keyOf, "signtoken": signToken,
 		},
 	})
 }

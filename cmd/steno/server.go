@@ -61,7 +61,7 @@ const drainTime = 30 * time.Second
 // startServer opens everything and listens. What is returned serves until stop.
 func startServer(ctx context.Context, cfg *config, demo bool, logger *slog.Logger) (_ *server, err error) {
 	s := &server{cfg: cfg, failed: make(chan error, 2)}
-	gatewayLn, err := listen(ctx, "gateway", cfg.Gateway.Listen, cfg.Gateway.TLS, cfg.Gateway.InsecureHTTP)
+	gatewayLn, err := cfg.listenGateway(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -171,14 +171,18 @@ func (s *server) openGateway(ctx context.Context, registry prometheus.Registerer
 	if err := s.policyAtStart(); err != nil {
 		return err
 	}
-	s.gateway, err = capture.NewGateway(ctx, s.store.recorder, capture.Config{
+	gc := capture.Config{
 		Upstreams: ups, Keys: keys, LookAtKeys: s.keyring.look, AllowAnonymous: s.cfg.Gateway.AllowAnonymous, OnLogFailure: s.cfg.Gateway.OnLogFailure,
 		MaxBody: int64(s.cfg.Gateway.MaxBody), MaxInFlight: int64(s.cfg.Gateway.MaxInFlight),
 		HeaderTimeout: s.cfg.Gateway.HeaderTimeout, IdleTimeout: s.cfg.Gateway.IdleTimeout,
 		FS: disk.OS(), SpoolDir: filepath.Join(s.cfg.Data, "spool"), IDsDir: filepath.Join(s.cfg.Data, "ids"),
 		Checks: s.cfg.Checks.Actions, Checker: checker, Prices: price.Default(), Policy: set, Keyring: s.store.keys, Log: s.store.log,
 		Logger: logger, Metrics: registry,
-	})
+	}
+	if err := s.cfg.callerConfig(&gc); err != nil {
+		return err
+	}
+	s.gateway, err = capture.NewGateway(ctx, s.store.recorder, gc)
 	if err != nil {
 		return fmt.Errorf("couldn't start the gateway: %w", err)
 	}
@@ -268,6 +272,26 @@ func (s *server) stop(ctx context.Context, reason string) error {
 
 // listen opens an address. One that is not loopback needs TLS, or the operator's word that it may go without.
 func listen(ctx context.Context, what, addr string, t *tlsConfig, insecure bool) (net.Listener, error) {
+	ln, err := openAddress(ctx, what, addr, t, insecure)
+	if err != nil {
+		return nil, err
+	}
+	return secured(ln, what, t, nil)
+}
+
+// listenGateway opens the gateway's address, where proxies may tell the client's and clients may have certificates.
+func (c *config) listenGateway(ctx context.Context) (net.Listener, error) {
+	ln, err := openAddress(ctx, "gateway", c.Gateway.Listen, c.Gateway.TLS, c.Gateway.InsecureHTTP)
+	if err != nil {
+		return nil, err
+	}
+	if ln, err = c.proxied(ln); err != nil {
+		return nil, err
+	}
+	return secured(ln, "gateway", c.Gateway.TLS, c.Gateway.ClientCertificates)
+}
+
+func openAddress(ctx context.Context, what, addr string, t *tlsConfig, insecure bool) (net.Listener, error) {
 	if t == nil && !insecure && !loopbackAddress(addr) {
 		return nil, usageError{fmt.Errorf("the %s's address %s is not loopback: give %s.tls a cert and key, or set %s.insecure_http: true (which is recorded)", what, addr, what, what)}
 	}
@@ -275,6 +299,10 @@ func listen(ctx context.Context, what, addr string, t *tlsConfig, insecure bool)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't open the %s's address: %w", what, err)
 	}
+	return ln, nil
+}
+
+func secured(ln net.Listener, what string, t *tlsConfig, clients *certificatesConfig) (net.Listener, error) {
 	if t == nil {
 		return ln, nil
 	}
@@ -282,7 +310,11 @@ func listen(ctx context.Context, what, addr string, t *tlsConfig, insecure bool)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("couldn't load the %s's certificate: %w", what, err), ln.Close())
 	}
-	return tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}), nil
+	cfg := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	if err := clients.clientAuth(cfg); err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return tls.NewListener(ln, cfg), nil
 }
 
 func loopbackAddress(addr string) bool {

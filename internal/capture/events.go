@@ -52,8 +52,8 @@ func (g *Gateway) SubmitEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	who, ref := g.authorize(r, &Upstream{Name: "events", Credential: "-"})
 	if ref != nil {
-		if g.failures.admit(clientAddress(r.RemoteAddr), ref.code) {
-			g.recordAuthFailures(clientAddress(r.RemoteAddr), ref.code, 1)
+		if g.failures.admit(g.address(r), ref.code) {
+			g.recordAuthFailures(g.address(r), ref.code, 1)
 		}
 		fail(ref.status, ref.message)
 		return

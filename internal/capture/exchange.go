@@ -287,7 +287,7 @@ func (x *exchange) blocked() {
 
 // unrouted answers a path that belongs to no upstream. It is recorded as long as its address does not flood.
 func (x *exchange) unrouted() {
-	if x.g.failures.admit(clientAddress(x.r.RemoteAddr), "no_route") {
+	if x.g.failures.admit(x.g.address(x.r), "no_route") {
 		x.who.auth = "none"
 		x.identity = x.g.identify(x.r, x.who, nil)
 		x.single(&steno.Result{End: steno.EndRefused, EndDetail: "no_route", Status: http.StatusNotFound})
@@ -299,7 +299,7 @@ func (x *exchange) unrouted() {
 
 // unauthorized answers a call without a valid key, records it without its body, and counts a flood instead.
 func (x *exchange) unauthorized(ref *refusal) {
-	if x.g.failures.admit(clientAddress(x.r.RemoteAddr), ref.code) {
+	if x.g.failures.admit(x.g.address(x.r), ref.code) {
 		id := x.g.identify(x.r, x.who, nil)
 		id.Auth = "failed"
 		id.User, id.UserSource = "", "tenant" // nobody vouches for what an unknown caller asserts

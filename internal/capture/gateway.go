@@ -43,7 +43,10 @@ func (u *Upstream) Passthrough() bool { return u.Credential == "" && u.AWS == ni
 type Config struct {
 	Upstreams      []*Upstream
 	Keys           []*Key
-	LookAtKeys     func() // runs before a key is looked up, and calls SetKeys where they changed: a revocation is in force at once
+	LookAtKeys     func()        // runs before a key is looked up, and calls SetKeys where they changed: a revocation is in force at once
+	Issuers        []*Issuer     // whose tokens vouch for callers
+	Certificates   *Certificates // how clients' certificates name callers; nil: they do not
+	Proxies        *Proxies      // before the gateway; nil: none is trusted
 	AllowAnonymous bool
 	OnLogFailure   string // block, allow
 	MaxBody        int64  // bytes of a request body; 0 = 64 MiB
@@ -66,21 +69,23 @@ type Config struct {
 
 // Gateway is the HTTP handler between applications and models.
 type Gateway struct {
-	cfg       Config
-	rec       *Recorder
-	byName    map[string]*Upstream
-	byDialect map[string]*Upstream // the default upstream of each dialect
-	keyTable  atomic.Pointer[map[[32]byte]*Key]
-	policy    atomic.Pointer[policy.Set]
-	transport *http.Transport
-	flight    *budget
-	seen      *seenTexts
-	failures  *authFailures
-	spent     *spending
-	running   *running
-	ids       *idTable
-	open      *openCalls
-	metrics   *gatewayMetrics
+	cfg          Config
+	rec          *Recorder
+	byName       map[string]*Upstream
+	byDialect    map[string]*Upstream // the default upstream of each dialect
+	keyTable     atomic.Pointer[map[[32]byte]*Key]
+	policy       atomic.Pointer[policy.Set]
+	transport    *http.Transport
+	flight       *budget
+	seen         *seenTexts
+	failures     *authFailures
+	spent        *spending
+	running      *running
+	keysClient   *http.Client    // fetches the issuers' public keys
+	tokenHeaders map[string]bool // that may hold a token: recorded as a keyed hash only
+	ids          *idTable
+	open         *openCalls
+	metrics      *gatewayMetrics
 }
 
 // NewGateway returns a gateway that records through rec. Close ends its background work.
@@ -105,7 +110,7 @@ func NewGateway(ctx context.Context, rec *Recorder, cfg Config) (*Gateway, error
 	}
 	g := &Gateway{
 		cfg: cfg, rec: rec, byName: map[string]*Upstream{}, byDialect: map[string]*Upstream{},
-		flight: &budget{max: cfg.MaxInFlight}, seen: newSeenTexts(), spent: newSpending(), running: newRunning(), metrics: newGatewayMetrics(cfg.Metrics),
+		flight: &budget{max: cfg.MaxInFlight}, seen: newSeenTexts(), spent: newSpending(), running: newRunning(), tokenHeaders: map[string]bool{}, metrics: newGatewayMetrics(cfg.Metrics),
 	}
 	for _, u := range cfg.Upstreams {
 		g.byName[u.Name] = u
@@ -139,6 +144,10 @@ func NewGateway(ctx context.Context, rec *Recorder, cfg Config) (*Gateway, error
 		DisableCompression:    true, // bodies pass as they are on the wire
 		WriteBufferSize:       32 << 10,
 		ReadBufferSize:        32 << 10,
+	}
+	g.keysClient = &http.Client{Transport: g.transport}
+	for _, is := range cfg.Issuers {
+		g.tokenHeaders[is.header()] = true
 	}
 	g.open = newOpenCalls(g, cfg.OpenTimeout)
 	return g, nil

@@ -74,6 +74,9 @@ func outboundHeaders(in http.Header, up *Upstream, c caller, path string) http.H
 			delete(out, name)
 		}
 	}
+	if c.tokenHeader != "" {
+		out.Del(c.tokenHeader)
+	}
 	if c.forward {
 		return out
 	}
@@ -133,7 +136,7 @@ func (g *Gateway) safeHeaders(in http.Header) http.Header {
 	for k, vs := range in {
 		switch {
 		case k == "Content-Length":
-		case secretHeaders[k]:
+		case secretHeaders[k] || g.tokenHeaders[k]:
 			for _, v := range vs {
 				if s, ok := signatureOf(v); ok {
 					out[k] = append(out[k], g.cfg.Keyring.CredentialMAC([]byte(s.accessKey)))

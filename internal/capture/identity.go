@@ -86,11 +86,12 @@ func presented(r *http.Request, up *Upstream) credential {
 
 // caller is the outcome of authorization.
 type caller struct {
-	key        *Key
-	auth       string     // key, jwt, mtls, passthrough, anonymous
-	issuer     string     // of the token or certificate, where auth is jwt or mtls
-	credential credential // what is passed through, or was presented by an anonymous caller
-	forward    bool       // pass the caller's own credential on
+	key         *Key
+	auth        string     // key, jwt, mtls, passthrough, anonymous
+	issuer      string     // of the token or certificate, where auth is jwt or mtls
+	tokenHeader string     // where the token stood; it never goes to the provider
+	credential  credential // what is passed through, or was presented by an anonymous caller
+	forward     bool       // pass the caller's own credential on
 }
 
 // refusal says why there is no caller.
@@ -101,7 +102,7 @@ type refusal struct {
 }
 
 // authorize decides who calls. A steno key stands where the SDK puts its key, or in x-steno-key beside the provider's
-// own key where the upstream passes that through.
+// own key where the upstream passes that through. Without a key a token of a configured issuer counts, then a client's certificate.
 func (g *Gateway) authorize(r *http.Request, up *Upstream) (caller, *refusal) {
 	if g.cfg.LookAtKeys != nil {
 		g.cfg.LookAtKeys()
@@ -109,29 +110,57 @@ func (g *Gateway) authorize(r *http.Request, up *Upstream) (caller, *refusal) {
 	keys := g.keys()
 	cred := presented(r, up)
 	stenoKey := r.Header.Get("X-Steno-Key")
-	sdkPlace := stenoKey == "" && cred.value != "" && !cred.signed
-	if sdkPlace {
-		stenoKey = cred.value
-	}
 	if stenoKey != "" {
-		if k := keys[sha256.Sum256([]byte(stenoKey))]; k != nil {
-			if !k.Expires.IsZero() && !time.Now().Before(k.Expires) {
-				return caller{key: k}, &refusal{http.StatusUnauthorized, "expired_api_key", "the key " + strconv.Quote(k.ID) + " expired at " + k.Expires.UTC().Format(time.RFC3339) + "; ask for a new one made by `steno key new`"}
-			}
-			if len(k.Upstreams) > 0 && !slices.Contains(k.Upstreams, up.Name) {
-				return caller{key: k}, &refusal{http.StatusForbidden, "permission_denied", "this key may not use the upstream " + strconv.Quote(up.Name)}
-			}
-			c := caller{key: k, auth: "key"}
-			if up.Passthrough() && !sdkPlace {
-				c.credential, c.forward = cred, cred.value != ""
-			}
-			return c, nil
-		}
-		if !sdkPlace {
+		k := keys[sha256.Sum256([]byte(stenoKey))]
+		if k == nil {
 			return caller{credential: credential{header: "X-Steno-Key", value: stenoKey}}, &refusal{http.StatusUnauthorized, "invalid_api_key", "the key in x-steno-key is not known to this steno; ask for one made by `steno key new`"}
 		}
+		return caller{key: k, auth: "key"}.admit(up, cred)
 	}
-	if !up.Passthrough() && len(keys) > 0 {
+	if cred.value != "" && !cred.signed {
+		if k := keys[sha256.Sum256([]byte(cred.value))]; k != nil {
+			return caller{key: k, auth: "key"}.admit(up, credential{})
+		}
+	}
+	if is, header, token := g.token(r.Header); is != nil {
+		if cred.header == header {
+			cred = credential{} // it is ours, not the provider's
+		}
+		c := caller{auth: "jwt", issuer: is.Name, tokenHeader: header}
+		k, err := is.verify(r.Context(), g.keysClient, token, time.Now())
+		if err != nil {
+			c.auth, c.credential = "", credential{header: header, value: token}
+			return c, &refusal{http.StatusUnauthorized, "invalid_token", "the token of " + is.Name + " is not accepted: " + err.Error()}
+		}
+		c.key = k
+		return c.admit(up, cred)
+	}
+	if k, issuer := g.cfg.Certificates.caller(r.TLS); k != nil {
+		return caller{key: k, auth: "mtls", issuer: issuer}.admit(up, cred)
+	}
+	return g.stranger(r, up, cred)
+}
+
+// admit checks what the one who vouches for a caller lets it do. The provider's credential that came beside it is passed on
+// where the upstream wants the caller's own.
+func (c caller) admit(up *Upstream, beside credential) (caller, *refusal) {
+	k := c.key
+	if !k.Expires.IsZero() && !time.Now().Before(k.Expires) {
+		return caller{key: k}, &refusal{http.StatusUnauthorized, "expired_api_key", "the key " + strconv.Quote(k.ID) + " expired at " + k.Expires.UTC().Format(time.RFC3339) + "; ask for a new one made by `steno key new`"}
+	}
+	if len(k.Upstreams) > 0 && !slices.Contains(k.Upstreams, up.Name) {
+		return caller{key: k}, &refusal{http.StatusForbidden, "permission_denied", "this key may not use the upstream " + strconv.Quote(up.Name)}
+	}
+	if up.Passthrough() {
+		c.credential, c.forward = beside, beside.value != ""
+	}
+	return c, nil
+}
+
+// stranger is a caller for whom nobody vouches.
+func (g *Gateway) stranger(r *http.Request, up *Upstream, cred credential) (caller, *refusal) {
+	known := len(g.keys()) > 0 || len(g.cfg.Issuers) > 0 || g.cfg.Certificates != nil
+	if !up.Passthrough() && known {
 		msg := "no key was given; use one made by `steno key new` as the SDK's API key"
 		if cred.signed {
 			msg = "a call that is signed for AWS has no place for a steno key: give it in x-steno-key, or as the Bedrock API key (AWS_BEARER_TOKEN_BEDROCK) instead of signing"
@@ -140,7 +169,7 @@ func (g *Gateway) authorize(r *http.Request, up *Upstream) (caller, *refusal) {
 		}
 		return caller{credential: cred}, &refusal{http.StatusUnauthorized, "invalid_api_key", msg}
 	}
-	if !g.cfg.AllowAnonymous && !isLoopback(r.RemoteAddr) {
+	if address, _ := g.cfg.Proxies.client(r); !g.cfg.AllowAnonymous && !isLoopback(address) {
 		return caller{credential: cred}, &refusal{http.StatusUnauthorized, "invalid_api_key", "callers without a steno key are accepted on loopback only; send one in x-steno-key, or set gateway.allow_anonymous: true"}
 	}
 	c := caller{auth: "anonymous", credential: cred}
@@ -150,9 +179,9 @@ func (g *Gateway) authorize(r *http.Request, up *Upstream) (caller, *refusal) {
 	return c, nil
 }
 
-func isLoopback(remote string) bool {
-	a, err := netip.ParseAddrPort(remote)
-	return err == nil && a.Addr().Unmap().IsLoopback()
+func isLoopback(address string) bool {
+	a, err := netip.ParseAddr(address)
+	return err == nil && a.Unmap().IsLoopback()
 }
 
 func clientAddress(remote string) string {
@@ -169,9 +198,10 @@ const maxAsserted = 512 // bytes of one asserted value; more is cut, a person's 
 // fields (safety_identifier, user, metadata.user_id; p has found it), and the key's user; none: the tenant.
 func (g *Gateway) identify(r *http.Request, c caller, p *dialect.Request) *steno.Identity {
 	id := &steno.Identity{
-		Auth: c.auth, Address: clientAddress(r.RemoteAddr), UserAgent: bounded(r.UserAgent()),
+		Auth: c.auth, Issuer: c.issuer, UserAgent: bounded(r.UserAgent()),
 		Session: bounded(r.Header.Get("X-Claude-Code-Session-Id")),
 	}
+	id.Address, id.Peer = g.cfg.Proxies.client(r)
 	if c.credential.value != "" {
 		id.CredentialMAC = g.cfg.Keyring.CredentialMAC([]byte(c.credential.value))
 	}
@@ -191,7 +221,7 @@ func (g *Gateway) identify(r *http.Request, c caller, p *dialect.Request) *steno
 	case p != nil && p.User != "":
 		id.User, id.UserSource = p.User, p.UserSource
 	case c.key != nil && c.key.User != "":
-		id.User, id.UserSource = c.key.User, "key"
+		id.User, id.UserSource = c.key.User, c.vouches()
 	default:
 		id.UserSource = "tenant"
 	}
@@ -201,6 +231,14 @@ func (g *Gateway) identify(r *http.Request, c caller, p *dialect.Request) *steno
 		id.Conversation = bounded(p.Conversation)
 	}
 	return id
+}
+
+// vouches names who says that the caller is that user.
+func (c caller) vouches() string {
+	if c.auth == "jwt" || c.auth == "mtls" {
+		return c.auth
+	}
+	return "key"
 }
 
 func bounded(s string) string {
