@@ -3,16 +3,15 @@ package capture
 const cohereTools = `"tools":[{"type":"function","function":{"name":"weather","parameters":{"type":"object"}}}]`
 
 func init() {
-	for _, api := range []string{"v1_chat", "v2_chat", "generate", "embed", "rerank"} {
-		noCell["cohere "+api+" cost"] = "The table has no prices of Cohere."
-	}
+	noCell["cohere cost"] = "Cohere bills other counts than those of the tokens that were read and written, which are on record; the table has prices of its vectors only."
 	noCell["cohere v2_chat provider flags"] = "Cohere's second version says nothing of what it thinks of a text."
-	for _, api := range []string{"generate", "embed", "rerank"} {
+	for _, api := range []string{"generate", "summarize", "embed", "rerank", "classify", "chat_completions"} {
 		noCell["cohere "+api+" provider flags"] = "The method says nothing of what it thinks of a text."
 		noCell["cohere "+api+" tools"] = "The method knows no tools."
 	}
-	noCell["cohere generate streamed"] = "Cohere took the method back; its streams are not read any more."
-	noCell["cohere rerank usage"] = "Reranking is counted in searches, not in tokens."
+	noCell["cohere rerank usage"], noCell["cohere classify usage"] = "Reranking is counted in searches, not in tokens.", "Classes are counted by the texts, not in tokens."
+	noCell["cohere classify streamed"], noCell["cohere summarize streamed"] = "The answer comes whole.", "The answer comes whole."
+	noCell["cohere chat_completions streamed"] = "It is read as OpenAI's own row shows."
 	samples = append(samples,
 		sample{
 			dialect: "cohere", name: "an answer from documents", path: "/v2/chat",
@@ -73,18 +72,39 @@ func init() {
 			asked:  "command", finish: []string{"COMPLETE"}, said: []string{" the court reporter"}, usage: "input=6 output=3",
 		},
 		sample{
+			dialect: "cohere", name: "a text goes on, line by line", path: "/v1/generate", contentType: "application/stream+json", request: `{"model":"command","prompt":"The record is kept by","stream":true}`,
+			answer: lines(
+				`{"text":" the court","is_finished":false}`, `{"text":" reporter","is_finished":false}`,
+				`{"is_finished":true,"finish_reason":"COMPLETE","response":{"id":"g2","generations":[{"id":"g2-0","text":" the court reporter","finish_reason":"COMPLETE"}],"prompt":"The record is kept by","meta":{"billed_units":{"input_tokens":6,"output_tokens":3}}}}`,
+			),
+			asked: "command", finish: []string{"COMPLETE"}, said: []string{" the court reporter"}, usage: "input=6 output=3",
+		},
+		sample{
+			dialect: "cohere", name: "a summary", path: "/v1/summarize", request: `{"text":"The court reporter keeps the record.","length":"short"}`,
+			answer: `{"id":"s","summary":"A record is kept.","meta":{"billed_units":{"input_tokens":9,"output_tokens":5}}}`, said: []string{"A record is kept."}, usage: "input=9 output=5",
+		},
+		sample{
+			dialect: "cohere", name: "classes of texts", path: "/v1/classify", request: `{"inputs":["win money now"],"examples":[{"text":"free money","label":"spam"},{"text":"minutes of the meeting","label":"ham"}]}`,
+			answer: `{"id":"k","classifications":[{"id":"k0","input":"win money now","prediction":"spam","confidence":0.98,"labels":{"spam":{"confidence":0.98},"ham":{"confidence":0.02}}}],"meta":{"billed_units":{"classifications":1}}}`, said: []string{"spam"},
+		},
+		sample{
+			dialect: "cohere", name: "the OpenAI-compatible side", path: "/compatibility/v1/chat/completions", request: `{"model":"command-a-03-2025",` + askChat + `}`,
+			answer: `{"id":"x","object":"chat.completion","model":"command-a-03-2025",` + whole, asked: "command-a-03-2025", answered: "command-a-03-2025", finish: []string{"stop"}, said: []string{"The court reporter."},
+			usage: "input=1000 output=500 cache_read=200 reasoning=100 total=1500",
+		},
+		sample{
 			dialect: "cohere", name: "too many calls", path: "/v1/generate", status: 429, request: `{"model":"command","prompt":"x"}`, answer: `{"message":"too many requests"}`, errType: "429",
 		},
 		sample{
 			dialect: "cohere", name: "vectors", path: "/v2/embed", request: `{"model":"embed-v4.0","texts":["a"],"input_type":"search_document","embedding_types":["float"]}`,
-			answer: `{"id":"e","embeddings":{"float":[[0.1,0.2]]},"texts":["a"],"meta":{"billed_units":{"input_tokens":2}}}`, asked: "embed-v4.0", usage: "input=2",
+			answer: `{"id":"e","embeddings":{"float":[[0.1,0.2]]},"texts":["a"],"meta":{"billed_units":{"input_tokens":2}}}`, asked: "embed-v4.0", usage: "input=2", cost: "0.00000024",
 		},
 		sample{
 			dialect: "cohere", name: "wrong vectors", path: "/v2/embed", status: 422, request: `{"texts":["a"]}`, answer: `{"message":"model is required"}`, errType: "422",
 		},
 		sample{
 			dialect: "cohere", name: "an order of documents", path: "/v2/rerank", request: `{"model":"rerank-v3.5","query":"record","documents":["a court reporter","a lamp"]}`,
-			answer: `{"id":"k","results":[{"index":0,"relevance_score":0.9}],"meta":{"billed_units":{"search_units":1}}}`, asked: "rerank-v3.5", answered: "",
+			answer: `{"id":"k","results":[{"index":0,"relevance_score":0.9}],"meta":{"billed_units":{"search_units":1}}}`, asked: "rerank-v3.5", docs: []string{"document 0 of the prompt"},
 		},
 		sample{
 			dialect: "cohere", name: "nothing to order", path: "/v2/rerank", status: 400, request: `{"model":"rerank-v3.5","query":"record","documents":[]}`, answer: `{"message":"documents are required"}`, errType: "400",

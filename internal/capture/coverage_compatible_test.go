@@ -57,11 +57,11 @@ func init() {
 	noCell["rerank cost"] = "The table has no prices of reranking."
 	noCell["cut by client"] = "The answer comes whole and is held back until it is on record, so no client can leave in the middle of it."
 	noCell["error"] = "An error of this method looks like those of the dialect's others."
-	noCell["azure chat_completions cost"], noCell["azure embeddings cost"] = "The table has no prices of Azure.", "The table has no prices of Azure."
+	noCell["azure cost"] = "Azure's prices depend on the kind of deployment, which no answer names."
 	for _, api := range []string{"chat_completions", "fim_completions", "embeddings"} {
-		noCell["mistral "+api+" cost"] = "The table has no prices of Mistral."
 		noCell["mistral "+api+" provider flags"] = "Mistral says nothing of what it thinks of a text in this method."
 	}
+	noCell["mistral embeddings cost"] = "No source says since when its price holds."
 	noCell["mistral fim_completions tools"] = "The method knows no tools."
 	noCell["openai completions tools"] = "The method knows no tools."
 	noCell["openai completions provider flags"] = "OpenAI's content filter is shown by chat_completions and by Azure's rows: the members are the same."
@@ -122,7 +122,7 @@ func init() {
 		},
 		sample{
 			dialect: "openai", name: "Voyage orders documents", path: "/v1/rerank", request: `{"model":"rerank-2","query":"record","documents":["a court reporter"]}`,
-			answer: `{"object":"list","data":[{"relevance_score":0.9,"index":0}],"model":"rerank-2","usage":{"total_tokens":43}}`, asked: "rerank-2", answered: "rerank-2", usage: "total=43",
+			answer: `{"object":"list","data":[{"relevance_score":0.9,"index":0}],"model":"rerank-2","usage":{"total_tokens":43}}`, asked: "rerank-2", answered: "rerank-2", usage: "input=43 total=43", docs: []string{"document 0 of the prompt"},
 		},
 		sample{
 			dialect: "openai", name: "which models there are", method: "GET", path: "/v1/models", answer: `{"object":"list","data":[{"id":"gpt-4o-mini","object":"model"}]}`,
@@ -154,8 +154,8 @@ func init() {
 			answer: `{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AAAA"}],"model":"text-embedding-3-small","usage":{"prompt_tokens":1,"total_tokens":1}}`, asked: "vectors", answered: "text-embedding-3-small", usage: "input=1 total=1",
 		},
 
-		wholeChat("mistral", "/v1/chat/completions", "mistral-small-latest", "mistral-small-latest", ""),
-		streamedChat("mistral", "/v1/chat/completions", "mistral-small-latest", "mistral-small-latest", ""),
+		wholeChat("mistral", "/v1/chat/completions", "mistral-small-2603", "mistral-small-2603", "0.000423"),
+		streamedChat("mistral", "/v1/chat/completions", "mistral-small-2603", "mistral-small-2603", "0.000027"),
 		sample{
 			dialect: "mistral", name: "a thought in blocks", path: "/v1/chat/completions", request: `{"model":"magistral-medium-latest",` + askChat + `}`,
 			answer: `{"id":"m1","object":"chat.completion","model":"magistral-medium-latest","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":[{"type":"thinking","thinking":[{"type":"text","text":"Whom?"}]},{"type":"text","text":"The court reporter."}]}}]}`,
@@ -166,9 +166,9 @@ func init() {
 			answer: `{"object":"error","message":"Invalid model: x","type":"invalid_model","param":null,"code":"1500"}`, errType: "invalid_model",
 		},
 		sample{
-			dialect: "mistral", name: "code between two parts", path: "/v1/fim/completions", request: `{"model":"codestral-latest","prompt":"def f(","suffix":"return a"}`,
-			answer: `{"id":"f1","object":"chat.completion","model":"codestral-latest","choices":[{"index":0,"message":{"role":"assistant","content":"a):"},"finish_reason":"stop"}],"usage":{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10}}`,
-			asked:  "codestral-latest", answered: "codestral-latest", finish: []string{"stop"}, said: []string{"a):"}, usage: "input=8 output=2 total=10",
+			dialect: "mistral", name: "code between two parts", path: "/v1/fim/completions", request: `{"model":"codestral-2508","prompt":"def f(","suffix":"return a"}`,
+			answer: `{"id":"f1","object":"chat.completion","model":"codestral-2508","choices":[{"index":0,"message":{"role":"assistant","content":"a):"},"finish_reason":"stop"}],"usage":{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10}}`,
+			asked:  "codestral-2508", answered: "codestral-2508", finish: []string{"stop"}, said: []string{"a):"}, usage: "input=8 output=2 total=10", cost: "0.0000042",
 		},
 		sample{
 			dialect: "mistral", name: "code in a stream", path: "/v1/fim/completions", contentType: "text/event-stream", request: `{"model":"codestral-latest","prompt":"def f(","stream":true}`,
