@@ -5,13 +5,13 @@ const cohereTools = `"tools":[{"type":"function","function":{"name":"weather","p
 func init() {
 	noCell["cohere cost"] = "Cohere bills other counts than those of the tokens that were read and written, which are on record; the table has prices of its vectors only."
 	noCell["cohere v2_chat provider flags"] = "Cohere's second version says nothing of what it thinks of a text."
-	for _, api := range []string{"generate", "summarize", "embed", "rerank", "classify", "chat_completions"} {
+	for _, api := range []string{"generate", "summarize", "embed", "rerank", "classify"} {
 		noCell["cohere "+api+" provider flags"] = "The method says nothing of what it thinks of a text."
 		noCell["cohere "+api+" tools"] = "The method knows no tools."
 	}
 	noCell["cohere rerank usage"], noCell["cohere classify usage"] = "Reranking is counted in searches, not in tokens.", "Classes are counted by the texts, not in tokens."
 	noCell["cohere classify streamed"], noCell["cohere summarize streamed"] = "The answer comes whole.", "The answer comes whole."
-	noCell["cohere chat_completions streamed"] = "It is read as OpenAI's own row shows."
+	noCell["cohere chat_completions provider flags"] = "Cohere says nothing of what it thinks of a text in this method."
 	samples = append(samples,
 		sample{
 			dialect: "cohere", name: "an answer from documents", path: "/v2/chat",
@@ -87,6 +87,7 @@ func init() {
 			dialect: "cohere", name: "classes of texts", path: "/v1/classify", request: `{"inputs":["win money now"],"examples":[{"text":"free money","label":"spam"},{"text":"minutes of the meeting","label":"ham"}]}`,
 			answer: `{"id":"k","classifications":[{"id":"k0","input":"win money now","prediction":"spam","confidence":0.98,"labels":{"spam":{"confidence":0.98},"ham":{"confidence":0.02}}}],"meta":{"billed_units":{"classifications":1}}}`, said: []string{"spam"},
 		},
+		streamedChat("cohere", "/compatibility/v1/chat/completions", "command-a-03-2025", "command-a-03-2025", ""),
 		sample{
 			dialect: "cohere", name: "the OpenAI-compatible side", path: "/compatibility/v1/chat/completions", request: `{"model":"command-a-03-2025",` + askChat + `}`,
 			answer: `{"id":"x","object":"chat.completion","model":"command-a-03-2025",` + whole, asked: "command-a-03-2025", answered: "command-a-03-2025", finish: []string{"stop"}, said: []string{"The court reporter."},

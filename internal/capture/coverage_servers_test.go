@@ -22,7 +22,7 @@ func init() {
 	for _, row := range []string{"openai messages", "azure messages"} {
 		bare(row, "It is read as Anthropic's own row shows.", "streamed", "tools", "provider flags", "cost")
 	}
-	bare("ollama chat_completions", "It is read as OpenAI's own row shows.", "streamed", "tools", "provider flags")
+	bare("ollama chat_completions", "Ollama says nothing of what it thinks of a text.", "provider flags")
 	bare("ollama messages", "It is read as Anthropic's own row shows.", "streamed", "tools", "provider flags")
 	bare("ollama", "What runs on one's own machines has no price.", "cost")
 	samples = append(samples, serverSamples()...)
@@ -43,6 +43,7 @@ func serverSamples() []sample {
 	return []sample{
 		claudeAt("openai", "/anthropic/v1/messages"),
 		claudeAt("ollama", "/v1/messages"),
+		streamedChat("ollama", "/v1/chat/completions", "llama3.2", "llama3.2", ""),
 		{
 			dialect: "ollama", name: "the OpenAI-compatible side", path: "/v1/chat/completions", request: `{"model":"llama3.2",` + askChat + `}`, answer: `{"id":"o","object":"chat.completion","model":"llama3.2",` + whole,
 			asked: "llama3.2", answered: "llama3.2", finish: []string{"stop"}, said: []string{"The court reporter."}, usage: "input=1000 output=500 cache_read=200 reasoning=100 total=1500",
