@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/steno-audit/steno"
-	"github.com/steno-audit/steno/internal/dialect"
 )
 
 // hopByHop are the headers of one connection (RFC 9110 7.6.1); they are not forwarded in either direction.
@@ -20,12 +19,13 @@ var hopByHop = []string{
 var secretHeaders = map[string]bool{
 	"Authorization": true, "Proxy-Authorization": true, "X-Api-Key": true, "Api-Key": true, "X-Goog-Api-Key": true, "X-Steno-Key": true,
 	"Cookie": true, "Set-Cookie": true, "X-Amz-Security-Token": true, "Openai-Api-Key": true, "Anthropic-Api-Key": true, "X-Auth-Token": true,
+	"Ocp-Apim-Subscription-Key": true,
 }
 
 // secretQuery are the query parameters in which providers take a key.
 var secretQuery = map[string]bool{
 	"key": true, "api_key": true, "api-key": true, "apikey": true, "access_token": true, "token": true, "code": true, "sig": true,
-	"signature": true, "x-amz-signature": true, "x-amz-security-token": true, "x-amz-credential": true,
+	"signature": true, "subscription-key": true, "x-amz-signature": true, "x-amz-security-token": true, "x-amz-credential": true,
 }
 
 func copyHeaders(dst, src http.Header) {
@@ -80,7 +80,7 @@ func outboundHeaders(in http.Header, up *Upstream, c caller, path string) http.H
 	if c.forward {
 		return out
 	}
-	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"} {
+	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Ocp-Apim-Subscription-Key"} {
 		out.Del(name)
 	}
 	for _, name := range callersSignature {
@@ -89,17 +89,7 @@ func outboundHeaders(in http.Header, up *Upstream, c caller, path string) http.H
 	if up.Passthrough() {
 		return out
 	}
-	switch {
-	case up.AWS != nil: // it is signed when it is whole
-	case up.Dialect == dialect.Azure:
-		out.Set("Api-Key", up.Credential)
-	case up.Dialect == dialect.Anthropic:
-		out.Set("X-Api-Key", up.Credential)
-	case up.Dialect == dialect.Gemini && up.googleKey(path):
-		out.Set("X-Goog-Api-Key", up.Credential)
-	default:
-		out.Set("Authorization", "Bearer "+up.Credential)
-	}
+	up.setCredential(out, path)
 	return out
 }
 

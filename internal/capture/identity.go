@@ -28,6 +28,7 @@ type Key struct {
 	Models    []string  // patterns of path.Match for models that it may ask for; empty: all
 	Expires   time.Time // from then on it is refused; zero: never
 	Budget    *Budget   // what it may use in a day or month; nil: as much as it likes
+	Capture   string    // one of CaptureModes; "" = full
 }
 
 // mayAsk says whether the key may ask for a model. A call that names none generates nothing, or is refused by the provider.
@@ -62,7 +63,7 @@ type credential struct {
 // x-goog-api-key or ?key= for Google. Of a call that is signed for AWS it is the id of the key.
 func presented(r *http.Request, up *Upstream) credential {
 	h := r.Header
-	for _, name := range []string{"X-Api-Key", "Api-Key", "X-Goog-Api-Key"} {
+	for _, name := range []string{"X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Ocp-Apim-Subscription-Key"} {
 		if v := h.Get(name); v != "" {
 			return credential{header: name, value: v}
 		}
