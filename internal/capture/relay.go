@@ -72,7 +72,7 @@ func (x *exchange) forward() {
 	x.forwarded = time.Now().UTC()
 	resp, err := x.g.transport.RoundTrip(out)
 	if err != nil {
-		if context.Cause(ctx) == errRevoked {
+		if errors.Is(context.Cause(ctx), errRevoked) {
 			err = errRevoked // the transport says only that its context was cancelled
 		}
 		x.failed(err, context.Cause(x.r.Context()))
@@ -432,7 +432,7 @@ func (rl *relay) facts(readErr error) *dialect.Response {
 	case readErr == nil && rl.resp.StatusCode == http.StatusNotModified:
 		res.End, res.EndDetail = steno.EndComplete, "" // it never has a body
 	case readErr == nil && (rl.stream == nil || rl.stream.Finished() || res.End != steno.EndUpstreamCut):
-	case context.Cause(rl.resp.Request.Context()) == errRevoked:
+	case errors.Is(context.Cause(rl.resp.Request.Context()), errRevoked):
 		res.End, res.EndDetail = steno.EndRefused, "key_revoked"
 	case rl.clientGone || cause != nil || errors.Is(readErr, errClientGone):
 		res.End, res.EndDetail = steno.EndClientGone, "the client left before the end of its answer"

@@ -9,7 +9,7 @@ import (
 
 // mistral is the grammar of Mistral: OpenAI's, with thoughts and references among the blocks, conversations that Mistral
 // keeps, completions of code, and what reads pages and sorts texts.
-type mistral struct{ openAI }
+type mistral struct{}
 
 var mistralRoutes = []route{
 	{"POST", "/fim/completions", "fim_completions", "text_completion"},
